@@ -1,0 +1,144 @@
+/** What the builder room takes and gives: the request a command line or an action amounts to, its ports, the result. */
+import type { EventSink } from '../core/index.ts';
+import type { Compression, Descriptor, Digest, ImageConfig, Platform } from '../image/index.ts';
+import type { LayerRef, Store } from '../layers/index.ts';
+import type { Rung, StepLimits } from '../sandbox/index.ts';
+
+export type ContextSource =
+  | { readonly kind: 'directory'; readonly path: string }
+  /** A tar (gzip, bzip2, xz, zstd or plain) or, when it is none, a lone Dockerfile. */
+  | { readonly kind: 'stream'; readonly name: string; readonly open: () => AsyncIterable<Uint8Array> }
+  | { readonly kind: 'git'; readonly url: string }
+  | { readonly kind: 'http'; readonly url: string };
+
+export type NamedContext =
+  | { readonly kind: 'directory'; readonly path: string }
+  /** `docker-image://ref`, `oci-layout://path[:tag|@digest]`, docker-archive and so on: the text as the user wrote it. */
+  | { readonly kind: 'image'; readonly reference: string }
+  | { readonly kind: 'git'; readonly url: string }
+  | { readonly kind: 'http'; readonly url: string };
+
+export type SecretSource =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'value'; readonly value: Uint8Array };
+
+export interface ExportRequest {
+  readonly kind: 'docker' | 'oci' | 'tar' | 'local' | 'image' | 'registry';
+  /** File or directory; '-' is stdout; undefined for image and registry. */
+  readonly destination?: string;
+  /** Default: the tags of the build. */
+  readonly names?: readonly string[];
+  readonly push?: boolean;
+  readonly pushByDigest?: boolean;
+  readonly compression?: Compression;
+  readonly compressionLevel?: number;
+  readonly forceCompression?: boolean;
+  readonly ociMediaTypes?: boolean;
+  readonly rewriteTimestamp?: boolean;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** tar=false: a directory instead of an archive (oci). */
+  readonly tar?: boolean;
+  /** local: remove what is not in the result. */
+  readonly deleteOthers?: boolean;
+}
+
+/** Frozen; made by cli/args or the action. Paths are absolute or relative to the process's working directory. */
+export interface BuildRequest {
+  readonly context: ContextSource;
+  /** Path of the Dockerfile, '-' for stdin (`dockerfileText` then has it); undefined: `Dockerfile` in the context. */
+  readonly dockerfile?: string;
+  readonly dockerfileText?: string;
+  /** Full references. */
+  readonly tags: readonly string[];
+  readonly target?: string;
+  readonly buildArgs: Readonly<Record<string, string>>;
+  readonly namedContexts: ReadonlyMap<string, NamedContext>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: readonly string[];
+  /** Empty: the host's. */
+  readonly platforms: readonly Platform[];
+  readonly noCache: boolean;
+  /** Stage names. */
+  readonly noCacheFilter: readonly string[];
+  readonly pull: boolean;
+  readonly network: 'default' | 'none' | 'host';
+  readonly extraHosts: readonly { readonly host: string; readonly address: string }[];
+  readonly secrets: ReadonlyMap<string, SecretSource>;
+  /** ID to socket path or key files. */
+  readonly ssh: ReadonlyMap<string, readonly string[]>;
+  /** `network.host`, `security.insecure`. */
+  readonly allow: ReadonlySet<string>;
+  readonly limits: StepLimits;
+  readonly isolation: 'auto' | Rung;
+  readonly exports: readonly ExportRequest[];
+  readonly cacheFrom: readonly Readonly<Record<string, string>>[];
+  readonly cacheTo: readonly Readonly<Record<string, string>>[];
+  /** Seconds since 1970: from SOURCE_DATE_EPOCH in the environment or the build arguments. */
+  readonly sourceDateEpoch?: number;
+  /** The proxy variables of the environment, handed to RUN but kept out of keys and history. */
+  readonly proxyEnv: Readonly<Record<string, string>>;
+  /** Stages built at once. Default: the number of cores, at least 2. */
+  readonly parallelism?: number;
+}
+
+/** An image pinned to a digest, with its configuration; its layers need not be in the store. */
+export interface ResolvedImage {
+  /** As the user wrote it. */
+  readonly reference: string;
+  /** Digest of the platform's manifest. */
+  readonly digest: Digest;
+  readonly platform: Platform;
+  readonly config: ImageConfig;
+  readonly layers: readonly LayerRef[];
+}
+
+/** The port for images that are not made here. `cli/wire.ts` plugs the registry, archives and the store in. */
+export interface BaseImages {
+  /**
+   * Pins a reference (docker rules) or a transport address (`oci-layout://dir:tag`, `docker-archive://…`). Only
+   * manifests and configurations are read. The store is asked first unless `pull`.
+   */
+  resolve(
+    reference: string,
+    options: { readonly platform: Platform; readonly pull: boolean; readonly signal: AbortSignal },
+  ): Promise<ResolvedImage>;
+  /** Makes the blob of one layer of a resolved image present in the store. */
+  fetch(layer: LayerRef, signal: AbortSignal): Promise<void>;
+}
+
+/** Where finished images go when that is not a file: plugged by `cli/wire.ts`. */
+export interface Delivery {
+  /** Pushes a manifest or index of the store. @param byDigest no tag is written */
+  push(
+    target: Descriptor,
+    reference: string,
+    options: { readonly byDigest: boolean; readonly signal: AbortSignal },
+  ): Promise<void>;
+  /** Loads an image into a running engine. */
+  load(target: Descriptor, references: readonly string[], signal: AbortSignal): Promise<void>;
+}
+
+export interface BuildPorts {
+  readonly store: Store;
+  readonly baseImages: BaseImages;
+  readonly delivery: Delivery;
+  readonly events: EventSink;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly stdout: NodeJS.WritableStream;
+  readonly signal: AbortSignal;
+}
+
+export interface BuiltImage {
+  readonly platform: Platform;
+  readonly manifest: Descriptor;
+  /** Digest of the configuration: the image's ID. */
+  readonly imageId: Digest;
+}
+
+export interface BuildResult {
+  readonly images: readonly BuiltImage[];
+  /** The manifest of the only image, or the index of several. */
+  readonly target: Descriptor;
+  readonly tags: readonly string[];
+}

@@ -1,0 +1,54 @@
+/**
+ * The two faces behind which every place that keeps images stands: the local store, a registry, an archive, an engine.
+ * Pull, push, save, load and copy are `copyGraph` between two of them.
+ */
+import type { Descriptor } from './descriptor.ts';
+
+export interface BlobSource {
+  /** For errors and progress: `registry ghcr.io`, `the local store`, `archive app.tar`. */
+  readonly name: string;
+  /**
+   * What a name stands for: a tag, `name:tag`, or a digest; what is accepted is the source's own affair.
+   * @throws TsbuildError naming the reference when there is none
+   */
+  resolve(reference: string, signal: AbortSignal): Promise<Descriptor>;
+  /**
+   * The exact bytes of a blob, a manifest or an index. A source verifies digest and size while streaming: the last
+   * chunk is followed by an error, not by the end, when they do not match.
+   */
+  open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+}
+
+export interface BlobSink {
+  readonly name: string;
+  has(descriptor: Descriptor, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Takes a blob, a manifest or an index. Manifests come after everything they refer to. `open` may be called again to
+   * retry. Nothing is visible under the digest until all bytes were verified. Resolves to how the sink came by it.
+   */
+  put(
+    descriptor: Descriptor,
+    open: () => Promise<AsyncIterable<Uint8Array>>,
+    options: PutOptions,
+  ): Promise<'written' | 'mounted' | 'exists'>;
+  /** Gives a name to something already put. Atomic. */
+  tag(descriptor: Descriptor, reference: string, signal: AbortSignal): Promise<void>;
+}
+
+export interface PutOptions {
+  readonly signal: AbortSignal;
+  /** Repositories (`registry/repository`) that are known to hold this blob, for a cross-repository mount. */
+  readonly knownIn?: readonly string[];
+  /** Called with the bytes handed over so far. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/**
+ * Reads a small blob whole.
+ * @param limit bytes; the source's descriptor must not claim more
+ */
+export async function readBlob(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await source.open(descriptor, signal)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}

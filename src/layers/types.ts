@@ -1,0 +1,161 @@
+/**
+ * What the layers room offers: the store, layers as tar, merged trees, snapshots. Types only.
+ *
+ * Glossary: a *layer* is a tar of changes; its *diff ID* is the sha256 of the uncompressed tar; a *chain* is a list of
+ * layers, lowest first, and its *chain ID* names the tree they make; a *snapshot* is one unpacked layer in overlayfs
+ * form, named by the chain ID it tops.
+ */
+import type { BytePath } from '../core/index.ts';
+import type { BlobSink, BlobSource, Compression, Descriptor, Digest, Reference } from '../image/index.ts';
+
+/** One layer of a chain and the blob it comes as; the blob may be compressed and need not be in the store yet. */
+export interface LayerRef {
+  readonly diffId: Digest;
+  readonly blob: Descriptor;
+}
+
+/** Makes a layer's blob present in the store (a registry pull, usually). Called only when the bytes are needed. */
+export type EnsureBlob = (layer: LayerRef, signal: AbortSignal) => Promise<void>;
+
+export interface ChainOptions {
+  readonly ensure: EnsureBlob;
+  readonly signal: AbortSignal;
+}
+
+export type EntryKind = 'file' | 'directory' | 'symlink' | 'hardlink' | 'fifo' | 'char' | 'block';
+
+/** Where the bytes of a file entry come from. */
+export type EntryContent =
+  /** A file below a directory: opened relative to it, never through a symlink, never when it is no regular file. */
+  | { readonly kind: 'file'; readonly root: string; readonly path: BytePath }
+  /** A range of a file tsbuild owns, e.g. of an uncompressed layer blob. */
+  | { readonly kind: 'range'; readonly file: string; readonly offset: number }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
+
+/** One entry of a layer, in tar's terms. Whiteouts are not entries: see WriteLayerOptions and TreeEntry. */
+export interface LayerEntry {
+  readonly path: BytePath;
+  readonly kind: EntryKind;
+  /** Permission bits with setuid, setgid and sticky: 0 to 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes of content; 0 unless a file. */
+  readonly size: number;
+  /** Nanoseconds since 1970. */
+  readonly mtime: bigint;
+  /** Symlink: its text, as it is. Hardlink: the path of an entry of the same layer. */
+  readonly linkTarget?: BytePath;
+  readonly device?: { readonly major: number; readonly minor: number };
+  /** Names with prefix (`security.capability`) to raw bytes. */
+  readonly xattrs?: ReadonlyMap<string, Uint8Array>;
+  /** Present for files. */
+  readonly content?: EntryContent;
+}
+
+export interface WriteLayerOptions {
+  readonly signal: AbortSignal;
+  /** Clamp: later mtimes become this (nanoseconds). `SOURCE_DATE_EPOCH` with rewrite-timestamp. */
+  readonly latestMtime?: bigint;
+  /** Also return the sha256 of every file's content, in the order of the entries. */
+  readonly hashFiles?: boolean;
+}
+
+/** A layer that is in the store, uncompressed: `blob.digest === diffId`. */
+export interface WrittenLayer extends LayerRef {
+  /** With `hashFiles`: for the n-th entry its content digest; undefined for what has no content. */
+  readonly fileDigests?: readonly (Digest | undefined)[];
+}
+
+/** A read-only view of what the layers of a chain make together: whiteouts applied, nothing unpacked. */
+export interface Tree {
+  /** The entry itself, symlinks not followed in the last component; undefined when there is none. '' is the root. */
+  lookup(path: BytePath): TreeEntry | undefined;
+  /**
+   * Follows symlinks inside the tree (`..` stops at the root, at most 40 links): the path it ends at, whether or not
+   * something is there. @throws TsbuildError `path-loop`
+   */
+  resolve(path: BytePath, options?: { readonly followLast?: boolean }): BytePath;
+  /** Children of a directory in byte order; [] when it is none. */
+  list(path: BytePath): readonly TreeEntry[];
+  /** A regular file's bytes, the path resolved in the tree. @param limit bytes, more is `file-too-large` */
+  readFile(path: BytePath, limit: number): Promise<Buffer | undefined>;
+}
+
+/** A LayerEntry with content that can be handed to `writeLayer` again; hardlinks are resolved to what they link to. */
+export interface TreeEntry extends LayerEntry {
+  /** Equal for entries that are hardlinks of one file. */
+  readonly inode: number;
+  /** sha256 of the content when it is known without reading. */
+  readonly contentDigest?: Digest;
+}
+
+/** A private pair of directories for one RUN: overlayfs writes to `upper`. */
+export interface SnapshotDraft {
+  readonly upper: string;
+  readonly work: string;
+  /** The layer the upper directory amounts to, put into the store. */
+  diff(options: {
+    readonly signal: AbortSignal;
+    readonly lowers: readonly string[];
+    readonly latestMtime?: bigint;
+  }): Promise<WrittenLayer>;
+  /** Makes it the snapshot of a chain ID; when another process was first, that one stays and this one is removed. */
+  commit(chainId: Digest): Promise<void>;
+  discard(): Promise<void>;
+}
+
+export interface StoredImage {
+  /** Full reference, `docker.io/library/app:1`; undefined for an image without a name. */
+  readonly name: string | undefined;
+  readonly target: Descriptor;
+  /** When the name was given: milliseconds since 1970. */
+  readonly tagged: number;
+}
+
+/**
+ * The store: an OCI image layout other tools can read, with tsbuild's own folders beside it (see ARCHITECTURE.md).
+ * Any number of processes may use one at the same time; a kill at any instant leaves it usable.
+ */
+export interface Store extends BlobSource, BlobSink {
+  readonly root: string;
+  /** Path of a blob's file, for reading; it need not exist. */
+  blobPath(digest: Digest): string;
+  hasBlob(digest: Digest): boolean;
+  putBytes(mediaType: string, bytes: Uint8Array): Promise<Descriptor>;
+  /** Puts a stream whose digest is not known yet. */
+  putStream(mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Descriptor>;
+
+  images(): Promise<readonly StoredImage[]>;
+  /** By name (short or full), by image ID or its prefix, by digest. */
+  findImage(nameOrId: string): Promise<StoredImage | undefined>;
+  tagImage(target: Descriptor, name: Reference): Promise<void>;
+  /** Takes names off; blobs stay until prune. Resolves to false when there was none. */
+  untagImage(name: Reference): Promise<boolean>;
+
+  /** Writes a layer as a deterministic tar: one pass, hashed as it is written. Entries come sorted by path, parents first. */
+  writeLayer(entries: Iterable<LayerEntry>, options: WriteLayerOptions): Promise<WrittenLayer>;
+  /** sha256 of file contents, in a worker. */
+  hashContents(contents: readonly EntryContent[], signal: AbortSignal): Promise<readonly Digest[]>;
+  /** The merged tree of a chain. Blobs are fetched for their headers unless an index of them is kept. */
+  tree(chain: readonly LayerRef[], options: ChainOptions): Promise<Tree>;
+  /** The form of a layer with a compression, made when it is missing and remembered per (diff ID, algorithm, level). */
+  compress(
+    layer: LayerRef,
+    compression: Compression,
+    options: { readonly level?: number; readonly signal: AbortSignal },
+  ): Promise<Descriptor>;
+
+  /** The snapshots of a chain as overlayfs lower directories, HIGHEST first; missing ones are unpacked. */
+  lowers(chain: readonly LayerRef[], options: ChainOptions): Promise<readonly string[]>;
+  draft(): Promise<SnapshotDraft>;
+
+  /** Small records by key (hex), e.g. build steps: atomic, last writer wins, damaged ones read as undefined. */
+  record(room: string, key: string): Promise<unknown>;
+  putRecord(room: string, key: string, value: unknown): Promise<void>;
+
+  /** A kernel lock that a SIGKILL releases. */
+  lock(name: string, mode: 'shared' | 'exclusive', signal: AbortSignal): Promise<AsyncDisposable>;
+  /** Stops worker threads; no draft of this process stays. */
+  close(): Promise<void>;
+}
