@@ -1,0 +1,35 @@
+/* The addon's table of exports. */
+#include "exports.h"
+
+static void export_function(napi_env env, napi_value exports, const char *name, napi_callback callback) {
+    napi_value function;
+    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok)
+        napi_set_named_property(env, exports, name, function);
+}
+
+NAPI_MODULE_INIT() {
+    export_function(env, exports, "openBeneath", native_open_beneath);
+    export_function(env, exports, "mkdirAt", native_mkdir_at);
+    export_function(env, exports, "mknodAt", native_mknod_at);
+    export_function(env, exports, "symlinkAt", native_symlink_at);
+    export_function(env, exports, "linkAt", native_link_at);
+    export_function(env, exports, "unlinkAt", native_unlink_at);
+    export_function(env, exports, "renameAt", native_rename_at);
+    export_function(env, exports, "readlinkAt", native_readlink_at);
+    export_function(env, exports, "chownAt", native_chown_at);
+    export_function(env, exports, "chmodAt", native_chmod_at);
+    export_function(env, exports, "utimesAt", native_utimes_at);
+    export_function(env, exports, "statAt", native_stat_at);
+    export_function(env, exports, "scanDirectory", native_scan_directory);
+    export_function(env, exports, "listXattrs", native_list_xattrs);
+    export_function(env, exports, "getXattr", native_get_xattr);
+    export_function(env, exports, "setXattr", native_set_xattr);
+    export_function(env, exports, "removeXattr", native_remove_xattr);
+    export_function(env, exports, "readWhole", native_read_whole);
+    export_function(env, exports, "writeWhole", native_write_whole);
+    export_function(env, exports, "seekData", native_seek_data);
+    export_function(env, exports, "tryLock", native_try_lock);
+    export_function(env, exports, "unlock", native_unlock);
+    export_function(env, exports, "syncFileSystem", native_sync_file_system);
+    return exports;
+}
