@@ -1,0 +1,161 @@
+/**
+ * `--output`, `--push` and `--load` as export requests.
+ * Reference: docker buildx's exporter documentation; a bare path is `type=local`, a bare `-` is a tar on stdout.
+ */
+import type { ExportRequest } from '../../builder/index.ts';
+import { nearest } from '../../core/index.ts';
+import { parseReference } from '../../image/index.ts';
+import { parseKeyValues } from './csv.ts';
+import { invalidFlag, oneOf, parseBoolean } from './flag.ts';
+
+const flag = '--output';
+const kinds = ['local', 'tar', 'oci', 'docker', 'image', 'registry'] as const;
+
+/** Understood by docker buildx and without meaning here: there is no second image store to fill. */
+const ignoredKeys = new Set([
+  'unpack',
+  'store',
+  'dangling-name-prefix',
+  'name-canonical',
+  'attestation-inline',
+  'attestation-prefix',
+  'platform-split',
+  'context',
+  'registry.insecure',
+]);
+
+const knownKeys = [
+  'type',
+  'dest',
+  'name',
+  'push',
+  'push-by-digest',
+  'compression',
+  'compression-level',
+  'force-compression',
+  'oci-mediatypes',
+  'rewrite-timestamp',
+  'tar',
+  'mode',
+];
+
+export interface OutputFlags {
+  readonly outputs: readonly string[];
+  readonly push: boolean;
+  readonly load: boolean;
+  /** Standard output is a terminal: an archive must not go there. */
+  readonly stdoutIsTerminal: boolean;
+}
+
+/** All outputs of a build; empty: the local store only. @throws TsbuildError `flag-invalid` */
+export function parseOutputs(flags: OutputFlags): ExportRequest[] {
+  let requests = flags.outputs.map((text) => parseOutput(text, flags.stdoutIsTerminal));
+  if (flags.push) {
+    const takesPush = (request: ExportRequest) => request.kind === 'image' || request.kind === 'registry';
+    requests = requests.some(takesPush)
+      ? requests.map((request) => (takesPush(request) ? { ...request, push: true } : request))
+      : [...requests, { kind: 'registry', push: true }];
+  }
+  if (flags.load && !requests.some((request) => request.kind === 'docker' && request.destination === undefined)) {
+    requests.push({ kind: 'docker' });
+  }
+  if (requests.filter((request) => request.destination === '-').length > 1) {
+    throw invalidFlag(flag, 'standard output can take one result only', 'Give the others a dest=FILE.');
+  }
+  return requests;
+}
+
+function parseOutput(text: string, stdoutIsTerminal: boolean): ExportRequest {
+  if (text === '') throw invalidFlag(flag, 'is empty', 'Write a directory, or type=oci,dest=image.tar.');
+  const fields = parseKeyValues(flag, text);
+  const bare = fields.length === 1 && fields[0]?.value === undefined;
+  const request: ExportRequest = bare
+    ? { kind: text === '-' ? 'tar' : 'local', destination: text }
+    : fromFields(text, fields);
+  return checkDestination(request, stdoutIsTerminal);
+}
+
+function fromFields(text: string, fields: ReturnType<typeof parseKeyValues>): ExportRequest {
+  const values = new Map<string, string>();
+  const annotations: Record<string, string> = {};
+  const names: string[] = [];
+  for (const { key, value } of fields) {
+    if (value === undefined) throw invalidFlag(flag, `${JSON.stringify(key)} is not key=value`);
+    if (key.startsWith('annotation')) annotations[key] = value;
+    else if (key === 'name') names.push(...value.split(',').filter(Boolean));
+    else if (knownKeys.includes(key)) values.set(key, value);
+    else if (!ignoredKeys.has(key)) {
+      const near = nearest(key, knownKeys);
+      throw invalidFlag(
+        flag,
+        `there is no key ${JSON.stringify(key)}`,
+        near === undefined ? undefined : `Did you mean ${near}?`,
+      );
+    }
+  }
+  const type = values.get('type');
+  if (type === undefined)
+    throw invalidFlag(flag, `${JSON.stringify(text)} names no type`, `Add type=${kinds.join('|')}.`);
+  for (const name of names) parseReference(name);
+  const on = (key: string) => {
+    const value = values.get(key);
+    return value === undefined ? undefined : parseBoolean(`${flag} ${key}`, value);
+  };
+  const kind = oneOf(flag, type, kinds);
+  const compression = values.get('compression');
+  const mode = values.get('mode');
+  return withoutUndefined({
+    kind,
+    destination: values.get('dest'),
+    names: names.length > 0 ? names : undefined,
+    push: kind === 'registry' ? (on('push') ?? true) : on('push'),
+    pushByDigest: on('push-by-digest'),
+    compression: compression === undefined ? undefined : compressionOf(compression),
+    compressionLevel: level(values.get('compression-level'), compression),
+    forceCompression: on('force-compression'),
+    ociMediaTypes: on('oci-mediatypes'),
+    rewriteTimestamp: on('rewrite-timestamp'),
+    annotations: Object.keys(annotations).length > 0 ? annotations : undefined,
+    tar: on('tar'),
+    deleteOthers: mode === undefined ? undefined : oneOf(`${flag} mode`, mode, ['copy', 'delete']) === 'delete',
+  });
+}
+
+function checkDestination(request: ExportRequest, stdoutIsTerminal: boolean): ExportRequest {
+  const { kind, destination } = request;
+  if (kind === 'local' && (destination === undefined || destination === '-' || destination === '')) {
+    throw invalidFlag(flag, 'type=local needs a directory', 'Add dest=DIRECTORY.');
+  }
+  const isFile = kind === 'tar' || kind === 'oci';
+  if (kind === 'oci' && request.tar === false && (destination === undefined || destination === '-')) {
+    throw invalidFlag(flag, 'type=oci,tar=false needs a directory', 'Add dest=DIRECTORY.');
+  }
+  const target = isFile ? (destination ?? '-') : destination;
+  if (target === '-' && stdoutIsTerminal) {
+    throw invalidFlag(
+      flag,
+      `type=${kind} will not be written to a terminal`,
+      'Add dest=FILE, or redirect standard output.',
+    );
+  }
+  return target === undefined ? request : { ...request, destination: target };
+}
+
+function compressionOf(value: string): 'uncompressed' | 'gzip' | 'zstd' {
+  if (value === 'estargz') {
+    throw invalidFlag(`${flag} compression`, 'estargz is not supported', 'Use gzip: every engine reads it.');
+  }
+  return oneOf(`${flag} compression`, value, ['uncompressed', 'gzip', 'zstd']);
+}
+
+function level(value: string | undefined, compression: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const most = compression === 'zstd' ? 22 : 9;
+  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+  if (!(number <= most)) throw invalidFlag(`${flag} compression-level`, `${JSON.stringify(value)} is not 0 to ${most}`);
+  return number;
+}
+
+function withoutUndefined<T extends object>(value: { [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
+}
