@@ -28,6 +28,8 @@ export type ErrorCode =
   | 'build-run-failed'
   | 'build-dockerfile-missing'
   | 'build-platform-unsupported'
+  | 'export-invalid'
+  | 'export-failed'
   // cli
   | 'usage'
   | 'command-unknown'
@@ -37,4 +39,22 @@ export type ErrorCode =
   | 'image-unknown'
   | 'engine-unreachable'
   | 'engine-refused'
-  | 'interrupted';
+  | 'interrupted'
+  // registry
+  | 'registry-unauthorized'
+  | 'registry-denied'
+  | 'registry-not-found'
+  | 'registry-rate-limited'
+  | 'registry-unavailable'
+  | 'registry-refused'
+  | 'registry-unsupported'
+  | 'registry-digest-mismatch'
+  | 'registry-truncated'
+  | 'registry-unreachable'
+  | 'registry-timeout'
+  | 'registry-tls'
+  | 'registry-protocol'
+  | 'registry-redirect-refused'
+  | 'registry-address-refused'
+  | 'registry-credentials'
+  | 'registry-config';

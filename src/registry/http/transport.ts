@@ -1,0 +1,100 @@
+/**
+ * The bottom of the stack: one request over undici's pooled connections. Agents are made on first use, one per
+ * combination of proxy, TLS settings and address guard; undici itself is loaded with the first request (73 ms).
+ * Invariant: no byte leaves before the address policy has agreed.
+ */
+import { rootCertificates } from 'node:tls';
+import type { Agent, Dispatcher } from 'undici';
+import { throwIfAborted } from '../../core/index.ts';
+import { checkAddress, guardedLookup } from './address-policy.ts';
+import { dispatch } from './dispatch.ts';
+import type { HttpRequest, Send } from './message.ts';
+import { type ProxySettings, proxyFor } from './proxy.ts';
+import type { TlsSettings } from './tls.ts';
+import { transportFailure } from './transport-failure.ts';
+
+export interface Timeouts {
+  /** Milliseconds for the TCP and TLS handshakes. Default 30 s. */
+  readonly connect?: number;
+  /** Milliseconds from the end of a request to the headers of its answer. Default 60 s. */
+  readonly headers?: number;
+  /** Milliseconds without a byte of the body. Default 60 s. */
+  readonly bodyIdle?: number;
+}
+
+export interface TransportOptions {
+  readonly proxy?: ProxySettings;
+  readonly timeouts?: Timeouts;
+  /** TLS settings of a host (`name` or `name:port`). */
+  readonly tlsFor?: (host: string) => TlsSettings | undefined;
+  /** Connections per host. Default 16. */
+  readonly connections?: number;
+}
+
+export interface Transport {
+  readonly send: Send;
+  /** Closes idle connections and breaks the others. */
+  close(): Promise<void>;
+}
+
+export function createTransport(options: TransportOptions): Transport {
+  const agents = new Map<string, Promise<Dispatcher>>();
+  const timeouts = { connect: 30_000, headers: 60_000, bodyIdle: 60_000, ...options.timeouts };
+
+  const agentFor = (request: HttpRequest): Promise<Dispatcher> => {
+    const { url } = request;
+    const proxy = proxyFor(url, options.proxy ?? {});
+    const tls = url.protocol === 'https:' ? options.tlsFor?.(url.host) : undefined;
+    const guarded = url.host !== request.registryHost && proxy === undefined;
+    const key = JSON.stringify([proxy?.href, guarded, tls === undefined ? '' : url.host]);
+    const agent = agents.get(key) ?? makeAgent(proxy, tls, guarded);
+    agents.set(key, agent);
+    return agent;
+  };
+
+  const makeAgent = async (proxy: URL | undefined, tls: TlsSettings | undefined, guarded: boolean) => {
+    const undici = await import('undici');
+    const secure = tlsOptions(tls);
+    const connect = { ...secure, timeout: timeouts.connect, ...(guarded && { lookup: guardedLookup }) };
+    const common: Agent.Options = {
+      connections: options.connections ?? 16,
+      pipelining: 1,
+      keepAliveTimeout: 10_000,
+      connect,
+    };
+    if (proxy === undefined) return new undici.Agent(common);
+    return new undici.ProxyAgent({
+      ...common,
+      uri: proxy.href,
+      // A plain-http target is asked for by its absolute URL, as every other client does; CONNECT is often refused for it.
+      proxyTunnel: false,
+      requestTls: { ...secure, timeout: timeouts.connect },
+    });
+  };
+
+  return {
+    async send(request) {
+      throwIfAborted(request.signal);
+      checkAddress(request);
+      try {
+        return await dispatch(await agentFor(request), request, timeouts);
+      } catch (error) {
+        throw transportFailure(error, request);
+      }
+    },
+    async close() {
+      const open = [...agents.values()];
+      agents.clear();
+      await Promise.all(open.map(async (agent) => (await agent).destroy()));
+    },
+  };
+}
+
+function tlsOptions(tls: TlsSettings | undefined) {
+  return {
+    ...(tls?.ca && { ca: [...rootCertificates, ...tls.ca] }),
+    ...(tls?.cert !== undefined && { cert: tls.cert }),
+    ...(tls?.key !== undefined && { key: tls.key }),
+    ...(tls?.skipVerify && { rejectUnauthorized: false }),
+  };
+}

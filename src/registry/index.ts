@@ -1,0 +1,11 @@
+export * from './auth/credentials.ts';
+export * from './client/client-options.ts';
+export type { FetchedManifest } from './client/manifest-requests.ts';
+export * from './client/registry-client.ts';
+export type { RegistryRepository } from './client/repository.ts';
+export * from './config/registry-settings.ts';
+export { isNotFound, isRegistryError, RegistryError } from './errors.ts';
+export type { HttpLogEntry } from './http/log.ts';
+export { type ProxySettings, proxySettings } from './http/proxy.ts';
+export type { RetryPolicy } from './http/retry.ts';
+export type { Timeouts } from './http/transport.ts';
