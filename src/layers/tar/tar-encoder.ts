@@ -1,0 +1,177 @@
+/**
+ * Tar headers, written byte by byte the same for the same entry: ustar, with a PAX extended header before it only when
+ * a field does not fit (POSIX.1-2017, pax). No user or group names, no atime, no ctime.
+ *
+ * tar-stream packs the archives of whole images (src/layers/archive), where entries are few and their names ours. It
+ * cannot write layers: names and xattr values that are not UTF-8 come out damaged, mode 0 becomes 0644, times outside
+ * 1970 to 2038 are garbage, directories lose their slash, and an entry costs three times the CPU it does here.
+ */
+import type { BytePath } from '../../core/index.ts';
+import type { EntryKind } from '../types.ts';
+import { encodePaxRecords, formatPaxTime } from './pax.ts';
+import { blockSize, type Field, field } from './tar-format.ts';
+
+/** What a header says about an entry: a LayerEntry without its content. */
+export interface HeaderFields {
+  readonly path: BytePath;
+  readonly kind: EntryKind;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly mtime: bigint;
+  readonly linkTarget?: BytePath;
+  readonly device?: { readonly major: number; readonly minor: number };
+  readonly xattrs?: ReadonlyMap<string, Uint8Array>;
+}
+
+const typeflags: Readonly<Record<EntryKind, number>> = {
+  file: 0x30,
+  hardlink: 0x31,
+  symlink: 0x32,
+  char: 0x33,
+  block: 0x34,
+  directory: 0x35,
+  fifo: 0x36,
+};
+const paxTypeflag = 0x78;
+const second = 1_000_000_000n;
+/** Seven octal digits and NUL; eleven for size and mtime. */
+const largestShort = 0o7777777;
+const largestLong = 0o77777777777;
+const paxName = 'PaxHeaders.0/entry';
+
+/**
+ * Writes the header into `target` at `offset`, where one block is free, when no PAX header is needed.
+ * @returns undefined when it did; else the PAX header and the header, to be written in its place
+ */
+export function encodeHeader(entry: HeaderFields, target: Buffer, offset: number): Buffer | undefined {
+  const seconds = floorSeconds(entry.mtime);
+  const name = entry.kind === 'directory' ? `${entry.path === '' ? '.' : entry.path}/` : entry.path;
+  const split = name.length <= field.name[1] ? 0 : prefixLength(name);
+  const link = entry.linkTarget ?? '';
+  const fits =
+    split >= 0 &&
+    link.length <= field.linkName[1] &&
+    entry.uid <= largestShort &&
+    entry.gid <= largestShort &&
+    entry.size <= largestLong &&
+    seconds >= 0 &&
+    seconds <= largestLong &&
+    BigInt(seconds) * second === entry.mtime &&
+    entry.xattrs === undefined;
+  if (fits) {
+    writeBlock(target, offset, entry, name, split, seconds, typeflags[entry.kind]);
+    return undefined;
+  }
+  const { length, blocks } = encodePaxRecords(recordsOf(entry, name, split));
+  if (length === 0) {
+    writeBlock(target, offset, entry, name, split, seconds, typeflags[entry.kind]);
+    return undefined;
+  }
+  const header = Buffer.alloc(blockSize * 2 + blocks.length);
+  const described = { kind: 'file', mode: 0o644, uid: 0, gid: 0, size: length } as const;
+  writeBlock(header, 0, { ...described, path: paxName as BytePath, mtime: 0n }, paxName, 0, 0, paxTypeflag);
+  blocks.copy(header, blockSize);
+  writeBlock(header, blockSize + blocks.length, entry, name, split, seconds, typeflags[entry.kind]);
+  return header;
+}
+
+/** What ends an archive: two blocks of zeros. */
+export function endOfArchive(): Buffer {
+  return Buffer.alloc(2 * blockSize);
+}
+
+function recordsOf(entry: HeaderFields, name: string, split: number): [string, string][] {
+  const records: [string, string][] = [];
+  if (split < 0) records.push(['path', name]);
+  if ((entry.linkTarget ?? '').length > field.linkName[1]) records.push(['linkpath', entry.linkTarget ?? '']);
+  if (entry.uid > largestShort) records.push(['uid', String(entry.uid)]);
+  if (entry.gid > largestShort) records.push(['gid', String(entry.gid)]);
+  if (entry.size > largestLong) records.push(['size', String(entry.size)]);
+  const seconds = floorSeconds(entry.mtime);
+  if (seconds < 0 || seconds > largestLong || BigInt(seconds) * second !== entry.mtime) {
+    records.push(['mtime', formatPaxTime(entry.mtime)]);
+  }
+  for (const [attribute, value] of entry.xattrs ?? []) {
+    // A key ends at its first '=': such an attribute has no form in PAX.
+    if (attribute.includes('=')) continue;
+    const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).latin1Slice();
+    records.push([`SCHILY.xattr.${attribute}`, text]);
+  }
+  const needsCharset = records.some(([key, value]) => (key === 'path' || key === 'linkpath') && !isUtf8(value));
+  // POSIX: without it, readers take path and linkpath for UTF-8 and convert them.
+  if (needsCharset) records.push(['hdrcharset', 'BINARY']);
+  return records.sort((a, b) => (a[0] < b[0] ? -1 : 1)).sort(charsetFirst);
+}
+
+function charsetFirst(a: readonly [string, string], b: readonly [string, string]): number {
+  return Number(b[0] === 'hdrcharset') - Number(a[0] === 'hdrcharset');
+}
+
+function isUtf8(latin1: string): boolean {
+  const bytes = Buffer.from(latin1, 'latin1');
+  return Buffer.from(bytes.utf8Slice(), 'utf8').equals(bytes);
+}
+
+function floorSeconds(nanoseconds: bigint): number {
+  const whole = Number(nanoseconds / second);
+  return nanoseconds < 0n && nanoseconds % second !== 0n ? whole - 1 : whole;
+}
+
+/** How many bytes of a long name go to the prefix field; -1 when no slash divides it so that both fit. */
+function prefixLength(name: string): number {
+  if (name.length > field.prefix[1] + 1 + field.name[1]) return -1;
+  const slash = name.indexOf('/', name.length - field.name[1] - 1);
+  return slash > 0 && slash <= field.prefix[1] && slash < name.length - 1 ? slash : -1;
+}
+
+function writeBlock(
+  target: Buffer,
+  offset: number,
+  entry: HeaderFields,
+  name: string,
+  split: number,
+  seconds: number,
+  typeflag: number,
+): void {
+  target.fill(0, offset, offset + blockSize);
+  const rest = split > 0 ? name.slice(split + 1) : name;
+  target.latin1Write(rest, offset, Math.min(rest.length, field.name[1]));
+  if (split > 0) target.latin1Write(name, offset + field.prefix[0], split);
+  writeOctal(target, offset, field.mode, entry.mode & 0o7777);
+  writeOctal(target, offset, field.uid, entry.uid <= largestShort ? entry.uid : 0);
+  writeOctal(target, offset, field.gid, entry.gid <= largestShort ? entry.gid : 0);
+  const size = entry.kind === 'file' && entry.size <= largestLong ? entry.size : 0;
+  writeOctal(target, offset, field.size, size);
+  writeOctal(target, offset, field.mtime, seconds >= 0 && seconds <= largestLong ? seconds : 0);
+  target[offset + field.typeflag[0]] = typeflag;
+  const link = entry.linkTarget ?? '';
+  if (link !== '') target.latin1Write(link, offset + field.linkName[0], Math.min(link.length, field.linkName[1]));
+  target.latin1Write('ustar\u000000', offset + field.magic[0], 8);
+  writeOctal(target, offset, field.deviceMajor, entry.device?.major ?? 0);
+  writeOctal(target, offset, field.deviceMinor, entry.device?.minor ?? 0);
+  writeChecksum(target, offset);
+}
+
+function writeOctal(target: Buffer, block: number, [offset, length]: Field, value: number): void {
+  let rest = value;
+  for (let at = block + offset + length - 2; at >= block + offset; at--) {
+    // Not `>>`: sizes have more than 32 bits.
+    target[at] = 0x30 + (rest % 8);
+    rest = Math.floor(rest / 8);
+  }
+}
+
+function writeChecksum(target: Buffer, block: number): void {
+  const [offset] = field.checksum;
+  // The field counts as eight spaces.
+  let sum = 8 * 0x20;
+  for (let at = block; at < block + blockSize; at++) sum += target[at] ?? 0;
+  for (let at = block + offset + 5; at >= block + offset; at--) {
+    target[at] = 0x30 + (sum & 7);
+    sum >>= 3;
+  }
+  target[block + offset + 6] = 0;
+  target[block + offset + 7] = 0x20;
+}

@@ -1,0 +1,19 @@
+/** The failures of the tar codec. */
+import { bytePathToText, type ErrorCode, TsbuildError } from '../../core/index.ts';
+
+const hints: Partial<Record<ErrorCode, string>> = {
+  'tar-invalid': 'Fetch or make the archive again; its bytes are damaged.',
+  'tar-truncated': 'Fetch or make the archive again; it ends too early.',
+  'tar-limit': 'Check where the archive comes from: it asks for more than any honest image does.',
+  'tar-unsupported': 'Make the archive again with a current tar (POSIX pax or GNU format).',
+};
+
+export function tarError(code: 'tar-invalid' | 'tar-truncated' | 'tar-limit' | 'tar-unsupported', what: string): never {
+  const hint = hints[code];
+  throw new TsbuildError({ code, message: what, ...(hint !== undefined && { hint }) });
+}
+
+/** A name out of an archive as it may be shown: control characters escaped, length bounded. */
+export function shown(name: string): string {
+  return JSON.stringify(bytePathToText(name.length > 200 ? `${name.slice(0, 200)}...` : name));
+}
