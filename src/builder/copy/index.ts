@@ -1,0 +1,6 @@
+export * from './layout.ts';
+export * from './mode.ts';
+export * from './operation.ts';
+export * from './owner.ts';
+export * from './select.ts';
+export * from './selection.ts';

@@ -1,0 +1,73 @@
+/**
+ * An unpacked archive in the destination, as `tar x` in a chroot at the destination would leave it: later entries win,
+ * what is in the way of an entry is replaced (folders are merged), and names are resolved with the destination as root.
+ * So `ADD` to `/` of an entry below `var/run/` goes through the image's own symlink, and `..` climbs no higher.
+ * Invariant: no entry gets a path outside the tree, whatever the archive says.
+ */
+import type { BytePath } from '../../core/index.ts';
+import type { LayerEntry } from '../../layers/index.ts';
+import { ancestorsOf, baseName, joinPath, parentOf, resolveInTree } from '../context/index.ts';
+import type { LayerDraft } from './layer-draft.ts';
+import { entryAt, newFolder } from './layer-draft.ts';
+import type { Owner } from './owner.ts';
+
+export interface ArchiveTarget {
+  readonly draft: LayerDraft;
+  /** Overrides the owners of the archive. */
+  readonly owner: Owner | undefined;
+  /** The time of folders the archive does not name. */
+  readonly mtime: bigint;
+}
+
+/** @param entries in the archive's order; @param target an existing folder */
+export function layoutArchive(to: ArchiveTarget, entries: readonly LayerEntry[], target: BytePath): void {
+  for (const entry of entries) {
+    const path = inside(to, target, entry.path);
+    const place = joinPath(path.folder, path.name);
+    if (place === '' || path.name === '') {
+      if (entry.kind === 'directory' && place !== '') putFolder(to, place, entry);
+      continue;
+    }
+    if (!makeWay(to, path.folder)) continue;
+    if (entry.kind === 'directory') putFolder(to, place, entry);
+    else if (entry.kind === 'hardlink') {
+      const linked = inside(to, target, entry.linkTarget ?? '');
+      to.draft.link(place, joinPath(linked.folder, linked.name));
+    } else {
+      if (to.draft.lookup(place)?.kind === 'directory') to.draft.clearBelow(place);
+      to.draft.put(owned(to, place, entry));
+    }
+  }
+}
+
+/** The folder of an entry, resolved from the target as root, and its own name. */
+function inside(to: ArchiveTarget, target: BytePath, name: string): { folder: BytePath; name: BytePath } {
+  const clean: string[] = [];
+  for (const component of name.split('/')) {
+    if (component === '..') clean.pop();
+    else if (component !== '' && component !== '.') clean.push(component);
+  }
+  const path = clean.join('/');
+  if (path === '') return { folder: target, name: '' as BytePath };
+  const folder = resolveInTree(parentOf(path), (at) => to.draft.lookup(joinPath(target, at)));
+  return { folder: joinPath(target, folder), name: baseName(path) };
+}
+
+/** Makes the folders an archive does not name itself; false when a file is in the way. */
+function makeWay(to: ArchiveTarget, folder: BytePath): boolean {
+  if (folder === '') return true;
+  for (const path of [...ancestorsOf(folder), folder]) {
+    const present = to.draft.lookup(path);
+    if (present && present.kind !== 'directory') return false;
+    if (!present) to.draft.put(newFolder(path, 0o755, { uid: 0, gid: 0 }, to.mtime));
+  }
+  return true;
+}
+
+function putFolder(to: ArchiveTarget, place: BytePath, entry: LayerEntry): void {
+  to.draft.put(owned(to, place, entry));
+}
+
+function owned(to: ArchiveTarget, place: BytePath, entry: LayerEntry): LayerEntry {
+  return entryAt(place, entry, to.owner ? { uid: to.owner.uid, gid: to.owner.gid } : {});
+}

@@ -1,0 +1,83 @@
+/**
+ * `--chown`: names are looked up in the /etc/passwd and /etc/group of the destination tree, numbers are taken as they are;
+ * a user alone brings its own primary group, a number alone is both.
+ * Invariant: files of an image are read in the tree, regular ones only, at most 10 MiB.
+ */
+import { bytePathFromText, type SourceLocation, TsbuildError } from '../../core/index.ts';
+import type { Tree } from '../../layers/index.ts';
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+const limit = 10 * 1024 * 1024;
+/** The kernel's largest ID; the one above means "no ID". */
+const largest = 0xfffffffe;
+
+/**
+ * @param destination undefined for `--link`, where there is no tree to look names up in
+ * @throws TsbuildError `copy-owner-unknown`
+ */
+export async function resolveOwner(
+  text: string,
+  destination: Tree | undefined,
+  location?: SourceLocation,
+): Promise<Owner> {
+  const colon = text.indexOf(':');
+  const userText = colon < 0 ? text : text.slice(0, colon);
+  const groupText = colon < 0 ? '' : text.slice(colon + 1);
+  const user = await userOf(userText);
+  return groupText === '' ? user : { uid: user.uid, gid: await groupOf(groupText) };
+
+  async function userOf(name: string): Promise<Owner> {
+    const number = numberOf(name);
+    if (number !== undefined) return { uid: number, gid: number };
+    const line = await find('etc/passwd', name);
+    const uid = numberOf(line?.[2] ?? '');
+    const gid = numberOf(line?.[3] ?? '');
+    if (uid !== undefined && gid !== undefined) return { uid, gid };
+    if (name === 'root') return { uid: 0, gid: 0 };
+    throw unknown(text, 'user', name, 'passwd', destination !== undefined, location);
+  }
+
+  async function groupOf(name: string): Promise<number> {
+    const gid = numberOf(name) ?? numberOf((await find('etc/group', name))?.[2] ?? '');
+    if (gid !== undefined) return gid;
+    if (name === 'root') return 0;
+    throw unknown(text, 'group', name, 'group', destination !== undefined, location);
+  }
+
+  async function find(file: string, name: string): Promise<readonly string[] | undefined> {
+    const bytes = await destination?.readFile(bytePathFromText(file), limit);
+    if (name === '') return undefined;
+    for (const line of bytes?.toString('utf8').split('\n') ?? []) {
+      if (line.startsWith(`${name}:`)) return line.trim().split(':');
+    }
+    return undefined;
+  }
+}
+
+function numberOf(text: string): number | undefined {
+  if (!/^[0-9]{1,10}$/.test(text)) return undefined;
+  const value = Number(text);
+  return value <= largest ? value : undefined;
+}
+
+function unknown(
+  text: string,
+  what: string,
+  name: string,
+  file: string,
+  hasTree: boolean,
+  location: SourceLocation | undefined,
+): TsbuildError {
+  return new TsbuildError({
+    code: 'copy-owner-unknown',
+    message: hasTree
+      ? `--chown=${text}: the ${what} ${JSON.stringify(name)} is not in /etc/${file} of the stage`
+      : `--chown=${text}: with --link the ${what} ${JSON.stringify(name)} cannot be looked up, because nothing beneath is read`,
+    hint: hasTree ? `Add the ${what} in an earlier instruction, or use a number.` : 'Use a number.',
+    ...(location ? { source: location } : {}),
+  });
+}
