@@ -1,0 +1,114 @@
+import { mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allBaseImages } from '../support/base-images.ts';
+import { type BuildFixture, buildFixtures, type JudgeName, prepareContext } from '../support/build-fixtures.ts';
+import { caseArguments, imageDifferences, type Judge, startJudge } from '../support/build-judges.ts';
+import { buildahMissing } from '../support/buildah.ts';
+import type { Finished } from '../support/command.ts';
+import { dockerdMissing } from '../support/dockerd.ts';
+import { expectationDifferences } from '../support/expected-image.ts';
+import { readOciLayout, writeOciLayout } from '../support/image-files.ts';
+import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts';
+import { flatten } from '../support/tree-compare.ts';
+import { tsbuild } from '../support/tsbuild.ts';
+
+const fixtures = buildFixtures();
+const missing: Readonly<Record<JudgeName, string | undefined>> = {
+  docker: dockerdMissing(),
+  buildah: await buildahMissing(),
+};
+const judgeNames: readonly JudgeName[] = ['docker', 'buildah'];
+const judges = new Map<JudgeName, Judge>();
+let folder: TemporaryFolder;
+
+beforeAll(async () => {
+  folder = temporaryFolder('fixtures', 0o711);
+  writeOciLayout(folder.join('bases'), allBaseImages());
+  for (const name of judgeNames) {
+    if (missing[name] === undefined) judges.set(name, await startJudge(name));
+  }
+}, 60_000);
+
+afterAll(async () => {
+  for (const judge of judges.values()) await judge[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+function build(fixture: BuildFixture, context: string): Promise<Finished> {
+  const bases = allBaseImages().flatMap(({ name }) => [
+    '--build-context',
+    `${name}=oci-layout://${folder.join('bases')}:${name}`,
+  ]);
+  return tsbuild(
+    [
+      ...['build', '--progress', 'plain', '-t', `case-${fixture.name}:1`, ...bases],
+      ...caseArguments(fixture, context),
+      ...(fixture.build.tsbuildArgs ?? []),
+      context,
+    ],
+    { home: folder.join('home'), cwd: context, ...(fixture.build.env && { env: fixture.build.env }) },
+  );
+}
+
+async function withContext(fixture: BuildFixture, use: (context: string) => Promise<void>): Promise<void> {
+  const parent = folder.join(fixture.name);
+  mkdirSync(parent);
+  try {
+    await prepareContext(fixture, `${parent}/context`);
+    await use(`${parent}/context`);
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+}
+
+describe('a Dockerfile builds to the image other builders make', () => {
+  const buildable = fixtures.filter(({ stderr }) => stderr === undefined);
+  test.each(buildable.map((fixture) => [fixture.name, fixture] as const))('%s', async (_, fixture) => {
+    await withContext(fixture, async (context) => {
+      const finished = await build(fixture, context);
+      expect(finished.code, finished.stderr).toBe(0);
+      const image = readOciLayout(folder.join('home'), `docker.io/library/case-${fixture.name}:1`);
+      const ours = { image, tree: flatten(image) };
+      expect(expectationDifferences(fixture, ours, finished.stderr)).toEqual([]);
+      for (const name of judgeNames) {
+        const judge = judges.get(name);
+        if (judge === undefined || fixture.build.without?.[name] !== undefined) continue;
+        const verdict = await judge.build(`case-${fixture.name}`, context, caseArguments(fixture, context));
+        expect(verdict.code, `${name} refuses what tsbuild builds:\n${verdict.stderr}${verdict.text}`).toBe(0);
+        expect(imageDifferences(fixture, ours, await judge.read(`case-${fixture.name}`), name)).toEqual([]);
+      }
+    });
+  });
+
+  test('and each case has a judge or says what is right and why', () => {
+    const unjudged = buildable.filter(
+      ({ build: { without = {} }, expected }) => judgeNames.every((name) => without[name]) && !expected?.why,
+    );
+    expect(unjudged.map(({ name }) => name)).toEqual([]);
+    expect(buildable.filter(({ build: { without = {} } }) => !without.buildah).length).toBeGreaterThanOrEqual(30);
+  });
+
+  for (const name of judgeNames) {
+    test.skipIf(missing[name] === undefined)(`${name} is missing: ${missing[name]}`, () => {
+      expect(process.env.CI, 'in CI every judge must be there').toBeUndefined();
+    });
+  }
+});
+
+describe('a Dockerfile with a mistake is refused with a message that shows it', () => {
+  const faulty = fixtures.filter(({ stderr }) => stderr !== undefined);
+  test.each(faulty.map((fixture) => [fixture.name, fixture] as const))('%s', async (_, fixture) => {
+    await withContext(fixture, async (context) => {
+      const finished = await build(fixture, context);
+      expect(finished.stderr).toBe(fixture.stderr);
+      expect(finished.code).toBe(1);
+      for (const name of judgeNames) {
+        const judge = judges.get(name);
+        if (judge === undefined || fixture.build.without?.[name] !== undefined) continue;
+        const verdict = await judge.build(`case-${fixture.name}`, context, caseArguments(fixture, context));
+        expect(verdict.code, `${name} builds what tsbuild refuses`).not.toBe(0);
+      }
+    });
+  });
+});

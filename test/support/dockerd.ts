@@ -1,0 +1,108 @@
+/**
+ * A real Docker engine of one test file's own: its socket, its data, no bridge, no firewall rules.
+ * Invariant: when it is disposed of, the engine, its containerd and its mounts are gone. Should the test process die
+ * first, the kernel tells the engine to stop.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream, existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Finished, killGroup, mustRun, type RunOptions, run } from './command.ts';
+import { type ReadImage, readDockerArchive } from './image-files.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+export interface Dockerd extends AsyncDisposable {
+  /** `unix:///…/docker.sock`. */
+  readonly host: string;
+  readonly socketPath: string;
+  /** The docker client on this engine; rejects unless it exits with 0. */
+  docker(args: readonly string[], options?: RunOptions): Promise<Finished>;
+  /** Like `docker`, whatever the exit status. */
+  tryDocker(args: readonly string[], options?: RunOptions): Promise<Finished>;
+  load(archive: string): Promise<void>;
+  /** Builds with the engine's own BuildKit. Resolves to the client's outcome. */
+  build(tag: string, context: string, args: readonly string[], options?: RunOptions): Promise<Finished>;
+  /** An image of the engine as `docker save` writes it. */
+  read(image: string): Promise<ReadImage>;
+}
+
+/** Why no engine can be started here; undefined when one can. */
+export function dockerdMissing(): string | undefined {
+  if (process.getuid?.() !== 0) return 'dockerd needs root';
+  return ['/usr/sbin/dockerd', '/usr/bin/dockerd'].some(existsSync)
+    ? undefined
+    : 'dockerd is not installed (docker.io)';
+}
+
+export async function startDockerd(): Promise<Dockerd> {
+  const folder = temporaryFolder('dockerd', 0o711);
+  const socketPath = folder.join('docker.sock');
+  const host = `unix://${socketPath}`;
+  const log = createWriteStream(folder.join('log'));
+  await once(log, 'open');
+  const child = spawn(
+    'setpriv',
+    [
+      ...['--pdeathsig', 'TERM', 'dockerd', '--iptables=false', '--ip6tables=false', '--bridge=none'],
+      ...['--host', host, '--pidfile', folder.join('pid')],
+      ...['--data-root', folder.join('data'), '--exec-root', folder.join('exec')],
+    ],
+    { detached: true, stdio: ['ignore', log, log] },
+  );
+  const exited = once(child, 'exit');
+  const client = buildClient();
+  const tryDocker = (args: readonly string[], options: RunOptions = {}) =>
+    run(client, ['-H', host, ...args], { ...options, env: { ...options.env, DOCKER_HOST: undefined } });
+  const docker = (args: readonly string[], options: RunOptions = {}) =>
+    mustRun(client, ['-H', host, ...args], { ...options, env: { ...options.env, DOCKER_HOST: undefined } });
+  const engine: Dockerd = {
+    host,
+    socketPath,
+    docker,
+    tryDocker,
+    async load(archive) {
+      await docker(['load', '-i', archive]);
+    },
+    build: (tag, context, args, options = {}) =>
+      tryDocker(['build', '--network', 'host', '--progress', 'plain', '-t', tag, ...args, context], {
+        ...options,
+        env: { ...options.env, DOCKER_BUILDKIT: '1' },
+      }),
+    async read(image) {
+      return readDockerArchive((await docker(['save', image])).stdout);
+    },
+    async [Symbol.asyncDispose]() {
+      if (child.pid !== undefined && child.exitCode === null) {
+        child.kill('SIGTERM');
+        const ended = await Promise.race([exited.then(() => true), sleep(20_000, false, { ref: false })]);
+        if (!ended) killGroup(child.pid, 'SIGKILL');
+        await exited;
+      }
+      log.close();
+      await unmountBelow(folder.path);
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+  for (let attempt = 0; attempt < 300; attempt += 1) {
+    if ((await tryDocker(['version'], { timeout: 10_000 })).code === 0) return engine;
+    if (child.exitCode !== null) break;
+    await sleep(100);
+  }
+  const tail = readFileSync(folder.join('log'), 'utf8').split('\n').slice(-20).join('\n');
+  await engine[Symbol.asyncDispose]();
+  throw new Error(`dockerd did not start:\n${tail}`);
+}
+
+/** Debian's client speaks to the BuildKit inside the engine; newer ones need a plugin that may not be there. */
+function buildClient(): string {
+  const debian = '/usr/bin/docker';
+  return existsSync(debian) ? debian : 'docker';
+}
+
+async function unmountBelow(folder: string): Promise<void> {
+  const points = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((point) => point.startsWith(`${folder}/`));
+  for (const point of points.reverse()) await run('umount', ['-l', point]);
+}
