@@ -92,4 +92,17 @@ export type ErrorCode =
   | 'layer-unsupported'
   // layers: compress
   | 'compression-unavailable'
-  | 'compression-level-invalid';
+  | 'compression-level-invalid'
+  // layers: tar, apply, diff, worker
+  | 'tar-invalid'
+  | 'tar-truncated'
+  | 'tar-limit'
+  | 'tar-unsupported'
+  | 'layer-reserved-name'
+  | 'layer-invalid'
+  | 'layer-damaged'
+  | 'layer-source-changed'
+  | 'layer-source-unreadable'
+  | 'layer-upper-unsupported'
+  | 'layer-io'
+  | 'worker-failed';
