@@ -7,7 +7,6 @@
  */
 export type BytePath = string & { readonly __brand: 'BytePath' };
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the whole ASCII range is what is meant
 const ascii = /^[\x00-\x7f]*$/;
 
 /** From text (a Dockerfile, an argument): its UTF-8 bytes. */

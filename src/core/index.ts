@@ -5,5 +5,6 @@ export * from './error-codes.ts';
 export * from './errors.ts';
 export * from './events.ts';
 export * from './limiter.ts';
+export * from './nearest.ts';
 export * from './redact.ts';
 export * from './source.ts';

@@ -2,6 +2,7 @@
  * Bounds how many asynchronous tasks run at once.
  * Invariant: a slot is given back exactly once, whatever the task does; a waiter whose signal aborts never takes one.
  */
+import { setMaxListeners } from 'node:events';
 import { cancelled, throwIfAborted } from './errors.ts';
 
 export class Limiter {
@@ -28,6 +29,8 @@ export class Limiter {
   }
 
   #wait(signal: AbortSignal): Promise<void> {
+    // One listener a waiter is what is meant: Node's leak warning would only confuse the user.
+    setMaxListeners(0, signal);
     return new Promise((resolve, reject) => {
       const take = () => {
         signal.removeEventListener('abort', leave);
@@ -53,6 +56,7 @@ export async function allOrNothing<T>(
 ): Promise<T[]> {
   const controller = new AbortController();
   const joined = AbortSignal.any([signal, controller.signal]);
+  setMaxListeners(0, joined, signal);
   let failed = false;
   let failure: unknown;
   const results = await Promise.all(

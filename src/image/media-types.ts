@@ -54,3 +54,19 @@ export function layerMediaType(compression: Compression): string {
   if (compression === 'zstd') return mediaTypes.ociLayerZstd;
   return mediaTypes.ociLayerTar;
 }
+
+/** OCI's name for a layer known under Docker's; other types as they are. */
+export function toOciLayerType(mediaType: string): string {
+  const compression = layerCompression(mediaType);
+  return compression === undefined || /foreign|nondistributable/.test(mediaType)
+    ? mediaType
+    : layerMediaType(compression);
+}
+
+/** Docker's name for a layer known under OCI's; zstd has none and stays. */
+export function toDockerLayerType(mediaType: string): string {
+  const compression = layerCompression(mediaType);
+  if (compression === 'gzip') return mediaTypes.dockerLayerGzip;
+  if (compression === 'uncompressed') return mediaTypes.dockerLayerTar;
+  return mediaType;
+}

@@ -143,7 +143,7 @@ export interface Store extends BlobSource, BlobSink {
   compress(
     layer: LayerRef,
     compression: Compression,
-    options: { readonly level?: number; readonly signal: AbortSignal },
+    options: { readonly level?: number; readonly signal: AbortSignal; readonly ensure?: EnsureBlob },
   ): Promise<Descriptor>;
 
   /** The snapshots of a chain as overlayfs lower directories, HIGHEST first; missing ones are unpacked. */
@@ -156,6 +156,8 @@ export interface Store extends BlobSource, BlobSink {
 
   /** A kernel lock that a SIGKILL releases. */
   lock(name: string, mode: 'shared' | 'exclusive', signal: AbortSignal): Promise<AsyncDisposable>;
+  /** The same without waiting: undefined when another holder is in the way. */
+  tryLock(name: string, mode: 'shared' | 'exclusive'): Promise<AsyncDisposable | undefined>;
   /** Stops worker threads; no draft of this process stays. */
   close(): Promise<void>;
 }

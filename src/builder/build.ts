@@ -1,0 +1,190 @@
+/**
+ * One build from request to result: read the Dockerfile, resolve the bases, plan, solve, assemble, deliver. The order is
+ * the point: every mistake that can be told from text is told before anything is fetched or run.
+ */
+import { type EventSink, isTsbuildError, type SourceLocation, TsbuildError } from '../core/index.ts';
+import { formatPlatform, type Platform } from '../image/index.ts';
+import { createSandbox, type Sandbox } from '../sandbox/index.ts';
+import { type ContextFiles, openContexts } from './contexts.ts';
+import { type Diagnostic, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
+import { assembleImage, assembleIndex, completeStore, deliver, nameImage } from './export/index.ts';
+import { hostPlatform } from './host-platform.ts';
+import { imageKey, type Plan, type PlanOptions, planBuild, surveyStages } from './plan/index.ts';
+import { readSecret } from './secrets.ts';
+import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
+import type { BuildPorts, BuildRequest, BuildResult, BuiltImage, ResolvedImage } from './types.ts';
+import { collectWarnings } from './warnings.ts';
+
+/**
+ * Builds, names and delivers. When it throws, finished steps stay in the cache and nothing half-done is left.
+ * @throws TsbuildError
+ */
+export async function build(request: BuildRequest, ports: BuildPorts): Promise<BuildResult> {
+  await using contexts = await openContexts(request, ports);
+  const parsed = await readDockerfile(contexts);
+  const plans = await planAll(parsed, request, ports);
+  const environment: SolveEnvironment = {
+    request,
+    store: ports.store,
+    sandbox: lazySandbox(request, ports),
+    baseImages: ports.baseImages,
+    events: ports.events,
+    now: ports.now,
+    openContext: (name) => contexts.open(name),
+    readSecret,
+  };
+  const images: (BuiltImage & Pick<StageResult, 'chain'>)[] = [];
+  for (const [index, plan] of plans.entries()) {
+    const results = await solvePlan(plan, environment, plans.length > 1 ? `${index}.` : '', ports.signal);
+    const image = await assembleImage(ports.store, plan.stages, results, {
+      annotations: annotationsOf(request),
+      ...(request.sourceDateEpoch !== undefined && { epoch: request.sourceDateEpoch }),
+    });
+    images.push({ ...image, chain: results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [] });
+  }
+  const [only] = images;
+  const target = images.length === 1 && only ? only.manifest : await assembleIndex(ports.store, images, {});
+  if (needsWholeStore(request)) await completeStore({ images }, ports);
+  await nameImage(ports, target, request.tags);
+  await deliver({ images, target, request }, ports);
+  await contexts.save();
+  emitWarnings(parsed, collectWarnings(parsed), ports.events);
+  return { images, target, tags: request.tags };
+}
+
+/** The plans of a request, one per platform, without building anything: for `--call=plan` and checks. */
+export async function planRequest(request: BuildRequest, ports: BuildPorts): Promise<readonly Plan[]> {
+  await using contexts = await openContexts(request, ports);
+  return planAll(await readDockerfile(contexts), request, ports);
+}
+
+/** The build checks' findings, without resolving or building anything. */
+export async function checkRequest(
+  request: BuildRequest,
+  ports: BuildPorts,
+): Promise<{ readonly parsed: ParsedDockerfile; readonly warnings: readonly Diagnostic[] }> {
+  await using contexts = await openContexts(request, ports);
+  const parsed = await readDockerfile(contexts);
+  return { parsed, warnings: collectWarnings(parsed) };
+}
+
+async function readDockerfile(contexts: ContextFiles): Promise<ParsedDockerfile> {
+  const { name, text } = await contexts.readDockerfile();
+  const parsed = parseDockerfile(text, name);
+  const mistake = parsed.diagnostics.find(({ severity }) => severity === 'error');
+  if (mistake) throw asError(parsed, mistake);
+  return parsed;
+}
+
+async function planAll(parsed: ParsedDockerfile, request: BuildRequest, ports: BuildPorts): Promise<Plan[]> {
+  const host = hostPlatform();
+  const platforms = request.platforms.length === 0 ? [host] : request.platforms;
+  const images = new Map<string, ResolvedImage>();
+  const plans: Plan[] = [];
+  for (const targetPlatform of platforms) {
+    const options: PlanOptions = {
+      buildArgs: request.buildArgs,
+      namedContexts: request.namedContexts,
+      labels: request.labels,
+      buildPlatform: host,
+      targetPlatform,
+      platformRequested: request.platforms.length > 0,
+      network: request.network,
+      noCache: request.noCache,
+      noCacheFilter: request.noCacheFilter,
+      ...(request.target !== undefined && { target: request.target }),
+    };
+    let survey = surveyStages(parsed, options, images);
+    while (survey.missing.length > 0) {
+      const resolved = await Promise.all(
+        survey.missing.map(async ({ reference, platform, instruction }) => {
+          const source: SourceLocation = { file: parsed.file, text: parsed.text, range: instruction.range };
+          return [
+            imageKey(reference, platform),
+            await resolveBase(reference, platform, source, request, ports),
+          ] as const;
+        }),
+      );
+      for (const [key, image] of resolved) images.set(key, image);
+      survey = surveyStages(parsed, options, images);
+    }
+    plans.push(planBuild(parsed, options, survey, images));
+  }
+  return plans;
+}
+
+async function resolveBase(
+  reference: string,
+  platform: Platform,
+  source: SourceLocation,
+  request: BuildRequest,
+  { baseImages, events, now, signal }: BuildPorts,
+): Promise<ResolvedImage> {
+  const id = `resolve ${formatPlatform(platform)} ${reference}`;
+  const started = now();
+  events({ kind: 'step-started', step: { id, title: `[internal] resolve ${reference}`, source } });
+  try {
+    const image = await baseImages.resolve(reference, { platform, pull: request.pull, signal });
+    events({ kind: 'step-finished', id, outcome: 'done', milliseconds: now() - started });
+    return image;
+  } catch (error) {
+    if (!isTsbuildError(error) || error.code === 'cancelled' || error.source) throw error;
+    const located = new TsbuildError({
+      code: error.code,
+      message: error.message,
+      source,
+      cause: error.cause,
+      ...(error.hint !== undefined && { hint: error.hint }),
+    });
+    events({ kind: 'step-finished', id, outcome: 'failed', milliseconds: now() - started, error: located });
+    throw located;
+  }
+}
+
+/** The sandbox is probed and announced when the first RUN needs it, once. */
+function lazySandbox({ isolation }: BuildRequest, { events }: BuildPorts): () => Promise<Sandbox> {
+  let opened: Promise<Sandbox> | undefined;
+  return () => {
+    opened ??= createSandbox({ isolation, events });
+    return opened;
+  };
+}
+
+/** A build that only pushes leaves the base's layers where they are. */
+function needsWholeStore({ exports }: BuildRequest): boolean {
+  const pushed =
+    exports.length > 0 && exports.every((one) => one.kind === 'registry' || (one.kind === 'image' && one.push));
+  return !pushed;
+}
+
+function annotationsOf({ annotations }: BuildRequest): Record<string, string> {
+  return Object.fromEntries(
+    annotations.flatMap((text) => {
+      const match = /^(?:manifest(?:\[[^\]]*\])?:)?([^=]+)=(.*)$/s.exec(text);
+      return match && !/^(?:index|index-descriptor|manifest-descriptor)(?:\[[^\]]*\])?:/.test(text)
+        ? [[match[1], match[2]]]
+        : [];
+    }),
+  );
+}
+
+function emitWarnings(parsed: ParsedDockerfile, warnings: readonly Diagnostic[], events: EventSink): void {
+  for (const { code, message, range } of warnings) {
+    events({
+      kind: 'notice',
+      level: 'warning',
+      code,
+      message,
+      source: { file: parsed.file, text: parsed.text, range },
+    });
+  }
+}
+
+function asError(parsed: ParsedDockerfile, { code, message, hint, range }: Diagnostic): TsbuildError {
+  return new TsbuildError({
+    code: code as TsbuildError['code'],
+    message,
+    source: { file: parsed.file, text: parsed.text, range },
+    ...(hint !== undefined && { hint }),
+  });
+}

@@ -1,0 +1,2 @@
+export * from './step-cache.ts';
+export * from './step-key.ts';

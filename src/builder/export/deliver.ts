@@ -1,0 +1,170 @@
+/**
+ * Hands a finished image to where the user wants it: names in the store, archives, directories, an engine, registries.
+ * Invariant: the image is complete in the store, under its names, before anything else is tried.
+ */
+import { createWriteStream, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
+import { assertNever, systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { type Descriptor, formatPlatform, parseReference } from '../../image/index.ts';
+import { exportTree, type LayerRef, writeDockerArchive, writeOciArchive, writeOciLayout } from '../../layers/index.ts';
+import type { BuildPorts, BuildRequest, BuiltImage, ExportRequest } from '../types.ts';
+import { publishImage } from './publish.ts';
+
+export interface FinishedBuild {
+  readonly images: readonly (BuiltImage & { readonly chain: readonly LayerRef[] })[];
+  readonly target: Descriptor;
+  readonly request: BuildRequest;
+}
+
+export async function nameImage({ store }: BuildPorts, target: Descriptor, tags: readonly string[]): Promise<void> {
+  for (const tag of tags) await store.tagImage(target, parseReference(tag));
+}
+
+export async function deliver(build: FinishedBuild, ports: BuildPorts): Promise<void> {
+  for (const one of build.request.exports) await deliverOne(build, one, ports);
+}
+
+/** Makes every layer of the images present in the store. A build that is only pushed has no need of it. */
+export async function completeStore({ images }: Pick<FinishedBuild, 'images'>, ports: BuildPorts): Promise<void> {
+  const missing = new Map(images.flatMap(({ chain }) => chain).map((layer) => [layer.blob.digest, layer]));
+  await Promise.all(
+    [...missing.values()]
+      .filter((layer) => !ports.store.hasBlob(layer.blob.digest))
+      .map((layer) => ports.baseImages.fetch(layer, ports.signal)),
+  );
+}
+
+async function deliverOne(build: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<void> {
+  const { store, signal } = ports;
+  const names = one.names ?? build.request.tags;
+  switch (one.kind) {
+    case 'image':
+      if (one.names) await nameImage(ports, build.target, one.names);
+      return one.push ? push(build, one, names, ports) : undefined;
+    case 'registry':
+      return push(build, one, names, ports);
+    case 'docker': {
+      await completeStore(build, ports);
+      if (one.destination === undefined) return ports.delivery.load(build.target, names, signal);
+      const target = await reshaped(build, { ...one, compression: one.compression ?? 'uncompressed' }, ports);
+      return toFile(one.destination, ports, (out) => writeDockerArchive(store, [{ target, names }], out, signal));
+    }
+    case 'oci': {
+      await completeStore(build, ports);
+      const target = await reshaped(build, one, ports);
+      if (one.tar === false) return writeOciLayout(store, [{ target, names }], requireDestination(one), signal);
+      return toFile(requireDestination(one), ports, (out) => writeOciArchive(store, [{ target, names }], out, signal));
+    }
+    case 'tar':
+      return exportTar(build, one, ports);
+    case 'local':
+      return exportLocal(build, one, ports);
+    default:
+      return assertNever(one.kind);
+  }
+}
+
+async function push(
+  build: FinishedBuild,
+  one: ExportRequest,
+  names: readonly string[],
+  ports: BuildPorts,
+): Promise<void> {
+  if (names.length === 0) {
+    throw new TsbuildError({
+      code: 'export-invalid',
+      message: 'there is no name to push the image under',
+      hint: 'Add -t registry/name:tag.',
+    });
+  }
+  const target = await reshaped(build, one, ports);
+  for (const name of names) {
+    await ports.delivery.push(target, name, { byDigest: one.pushByDigest ?? false, signal: ports.signal });
+  }
+}
+
+function reshaped(build: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<Descriptor> {
+  const layers = new Map(build.images.flatMap(({ chain }) => chain).map((layer) => [layer.blob.digest, layer]));
+  return publishImage(ports.store, build.target, {
+    ...(one.compression && { compression: one.compression }),
+    ...(one.compressionLevel !== undefined && { level: one.compressionLevel }),
+    ...(one.forceCompression !== undefined && { force: one.forceCompression }),
+    ...(one.ociMediaTypes !== undefined && { ociMediaTypes: one.ociMediaTypes }),
+    ...(one.annotations && { annotations: one.annotations }),
+    ensure: async (descriptor, signal) => {
+      const layer = layers.get(descriptor.digest);
+      if (layer && !ports.store.hasBlob(descriptor.digest)) await ports.baseImages.fetch(layer, signal);
+    },
+    signal: ports.signal,
+  });
+}
+
+async function exportTar({ images }: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<void> {
+  const [image] = images;
+  if (!image || images.length > 1) {
+    throw new TsbuildError({
+      code: 'export-invalid',
+      message: 'type=tar holds one file system, and this build has several platforms',
+      hint: 'Use type=local, or name one --platform.',
+    });
+  }
+  const tree = await openTree(image.chain, ports);
+  await toFile(requireDestination(one), ports, (out) => exportTree(tree, { kind: 'tar', out, signal: ports.signal }));
+}
+
+async function exportLocal({ images }: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<void> {
+  const destination = requireDestination(one);
+  for (const { chain, platform } of images) {
+    // Several platforms stand side by side: linux_amd64/, linux_arm64/.
+    const path = images.length === 1 ? destination : join(destination, formatPlatform(platform).replaceAll('/', '_'));
+    const tree = await openTree(chain, ports);
+    await exportTree(tree, { kind: 'directory', path, deleteOthers: one.deleteOthers ?? false, signal: ports.signal });
+  }
+}
+
+function openTree(chain: readonly LayerRef[], { store, baseImages, signal }: BuildPorts) {
+  const ensure = async (layer: LayerRef, inner: AbortSignal) => {
+    if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
+  };
+  return store.tree(chain, { ensure, signal });
+}
+
+/** Writes beside the destination and renames, so that a file under the final name is a whole one. */
+async function toFile(
+  destination: string,
+  ports: BuildPorts,
+  write: (out: NodeJS.WritableStream) => Promise<void>,
+): Promise<void> {
+  if (destination === '-') return write(ports.stdout);
+  const draft = `${destination}.tsbuild-${process.pid}`;
+  try {
+    const out = createWriteStream(draft, { flags: 'w' });
+    await write(out);
+    out.end();
+    await finished(out);
+    renameSync(draft, destination);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    const code = systemErrorCode(error);
+    if (code === undefined || error instanceof TsbuildError) throw error;
+    throw new TsbuildError({
+      code: 'export-failed',
+      message: `cannot write ${destination}: ${error instanceof Error ? error.message : code}`,
+      hint:
+        code === 'ENOSPC'
+          ? 'Free some space, or write to another file system.'
+          : 'Choose a destination you may write to.',
+      cause: error,
+    });
+  }
+}
+
+function requireDestination(one: ExportRequest): string {
+  if (one.destination !== undefined) return one.destination;
+  throw new TsbuildError({
+    code: 'export-invalid',
+    message: `type=${one.kind} needs a destination`,
+    hint: `Write -o type=${one.kind},dest=PATH, or dest=- for standard output.`,
+  });
+}

@@ -1,0 +1,3 @@
+export * from './assemble.ts';
+export * from './deliver.ts';
+export * from './publish.ts';

@@ -1,0 +1,57 @@
+/** COPY and ADD: sources, destination and flags with their variables put in. What they select is decided when it runs. */
+import { type CopyInstruction, type CopySource, expandWord, type Heredoc, type Word } from '../dockerfile/index.ts';
+import { locate } from './failure.ts';
+import type { StageState } from './stage-state.ts';
+import { expansionMistake, lookupIn } from './variables.ts';
+
+export function dispatchCopy(state: StageState, instruction: CopyInstruction): void {
+  const expand = state.expander();
+  const optional = (word: Word | undefined) => (word ? expand(word) : undefined);
+  const add = instruction.kind === 'add';
+  const words = instruction.sources.flatMap((source) => (source.kind === 'path' ? [source.word] : []));
+  const patterns = words.map((word) => ({ text: expand(word), location: locate(state.setting.parsed, word.range) }));
+  const heredocs = instruction.sources.flatMap((source: CopySource) =>
+    source.kind === 'heredoc' ? [source.heredoc] : [],
+  );
+  const files = heredocs.map((heredoc) => ({ name: heredoc.name, text: heredocText(state, heredoc) }));
+  const destination = expand(instruction.destination);
+  const chown = optional(instruction.chown);
+  const chmod = optional(instruction.chmod);
+  const checksum = optional(instruction.checksum);
+
+  const flags = [
+    ...(instruction.parents ? ['--parents'] : []),
+    ...(chown ? [`--chown=${chown}`] : []),
+    ...(chmod ? [`--chmod=${chmod}`] : []),
+  ];
+  const names = [...patterns.map(({ text }) => text), ...files.map(({ name }) => `<<${name}`)];
+  state.addStep(
+    instruction,
+    {
+      kind: 'copy',
+      add,
+      source: instruction.from ? state.setting.source(instruction.from.raw, instruction) : { kind: 'context' },
+      patterns,
+      files,
+      destination,
+      workdir: state.workdir,
+      link: instruction.link,
+      parents: instruction.parents,
+      excludes: instruction.excludes.map(expand),
+      ...(chown && { chown }),
+      ...(chmod && { chmod }),
+      ...(checksum && { checksum }),
+      ...(instruction.keepGitDir !== undefined && { keepGitDir: instruction.keepGitDir }),
+      ...(instruction.unpack !== undefined && { unpack: instruction.unpack }),
+    },
+    [add ? 'ADD' : 'COPY', ...flags, ...names, destination, '# buildkit'].join(' '),
+  );
+}
+
+function heredocText(state: StageState, heredoc: Heredoc): string {
+  if (!heredoc.expand) return heredoc.content;
+  // The body's escape character is always the backslash, whatever the directive says (as in BuildKit).
+  const result = expandWord(heredoc.content, { escape: '\\', lookup: lookupIn(state.env), ignoreQuotes: true });
+  if (result.error) throw state.fail(heredoc.range, expansionMistake(result.error));
+  return result.text;
+}

@@ -1,0 +1,84 @@
+/** RUN: the command line, the environment, heredocs, and the mounts it asks for. */
+import { posix } from 'node:path';
+import type { Heredoc, RunInstruction } from '../dockerfile/index.ts';
+import { planMount } from './mounts.ts';
+import { withShell } from './shell-form.ts';
+import type { StageState } from './stage-state.ts';
+import { lookupIn } from './variables.ts';
+
+/** Where a heredoc that begins with `#!` is put to be run. */
+export const scriptFolder = '/dev/pipes';
+
+export function dispatchRun(state: StageState, instruction: RunInstruction): void {
+  const { options } = state.setting;
+  const { args, script } = commandLine(state, instruction);
+  const expand = state.expander();
+  const network = instruction.network ? expand(instruction.network) : options.network;
+  const security = instruction.security ? expand(instruction.security) : 'sandbox';
+  if (network !== 'default' && network !== 'none' && network !== 'host') {
+    throw state.fail(instruction.network?.range ?? instruction.range, {
+      code: 'plan-value-invalid',
+      message: `${JSON.stringify(network)} is not a network`,
+      hint: 'Write --network=default, none or host.',
+    });
+  }
+  if (security !== 'sandbox' && security !== 'insecure') {
+    throw state.fail(instruction.security?.range ?? instruction.range, {
+      code: 'plan-value-invalid',
+      message: `${JSON.stringify(security)} is not a security mode`,
+      hint: 'Write --security=sandbox or insecure.',
+    });
+  }
+  const mounts = instruction.mounts.map((flag) => planMount(state, instruction, flag, expand));
+  state.addStep(
+    instruction,
+    {
+      kind: 'run',
+      args,
+      env: state.env,
+      cwd: state.workdir,
+      user: state.config.User ?? '',
+      network,
+      security,
+      mounts,
+      ...(script && { script }),
+    },
+    `RUN ${[...argumentTexts(state), ...args].join(' ')} # buildkit`,
+  );
+}
+
+interface CommandLine {
+  readonly args: readonly string[];
+  readonly script?: { readonly name: string; readonly text: string };
+}
+
+function commandLine(state: StageState, { command, heredocs }: RunInstruction): CommandLine {
+  const [first] = heredocs;
+  if (command.form === 'exec' || !first) return { args: withShell(state, command) };
+  if (!isLoneHeredoc(command.text)) {
+    // The shell reads the heredocs itself: give it the text as it stood in the Dockerfile.
+    const text = [command.text, ...heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`)].join('');
+    return { args: withShell(state, { form: 'shell', text }) };
+  }
+  if (first.content.startsWith('#!')) {
+    return { args: [posix.join(scriptFolder, first.name)], script: scriptOf(first) };
+  }
+  return { args: withShell(state, { form: 'shell', text: first.content }) };
+}
+
+/** `<<EOF` and nothing else: the body is the command. */
+function isLoneHeredoc(text: string): boolean {
+  return /^\s*\d*<<-?\s*(?:"[^"]*"|'[^']*'|[^\s<'"]+)\s*$/.test(text);
+}
+
+function scriptOf({ name, content }: Heredoc): { name: string; text: string } {
+  return { name, text: content };
+}
+
+/** BuildKit's `|2 A=1 B=2` in front of the command: every ARG in force with the value RUN sees. */
+function argumentTexts(state: StageState): string[] {
+  const lookup = lookupIn(state.env);
+  const values = new Map(state.args.map(({ name, value }) => [name, lookup(name) ?? value ?? '']));
+  if (values.size === 0) return [];
+  return [`|${values.size}`, ...[...values].map(([name, value]) => `${name}=${value}`)];
+}

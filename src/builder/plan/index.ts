@@ -1,0 +1,6 @@
+export { scriptFolder } from './dispatch-run.ts';
+export * from './failure.ts';
+export * from './plan.ts';
+export * from './survey.ts';
+export * from './types.ts';
+export { proxyArguments } from './variables.ts';

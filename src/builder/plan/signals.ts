@@ -1,0 +1,16 @@
+/** STOPSIGNAL's values: Linux signal names with or without SIG, and numbers, as moby/sys/signal reads them. */
+
+const names = new Set(
+  (
+    'ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP ' +
+    'TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX'
+  ).split(' '),
+);
+
+export function isSignal(text: string): boolean {
+  if (/^\d+$/.test(text)) return Number(text) !== 0;
+  const name = text.toUpperCase().replace(/^SIG/, '');
+  const realTime = /^RT(?:MIN\+(\d+)|MAX-(\d+))$/.exec(name);
+  if (realTime) return Number(realTime[1] ?? realTime[2]) <= 15 && Number(realTime[1] ?? realTime[2]) > 0;
+  return names.has(name);
+}

@@ -1,0 +1,205 @@
+/** The mounts of a RUN: what of them belongs into its key, and the directories, files and sockets behind them. */
+import { chmodSync, chownSync, existsSync, mkdirSync } from 'node:fs';
+import { posix } from 'node:path';
+import { assertNever, bytePathFromText, TsbuildError } from '../../core/index.ts';
+import { type Digest, digestHex, digestOf } from '../../image/index.ts';
+import { exportTree } from '../../layers/index.ts';
+import type { StepMount } from '../../sandbox/index.ts';
+import type { PlannedMount, RunOperation } from '../plan/index.ts';
+import { scriptFolder } from '../plan/index.ts';
+import { contentOf, layerOf } from './subtree.ts';
+import type { Chain, OpenedSource, StepContext } from './types.ts';
+
+/** The part of a mount that decides the step's result, and the digest of what it shows. Secrets and caches have none. */
+export async function mountInputs(
+  context: StepContext,
+  mount: PlannedMount,
+): Promise<{ key: unknown; input?: Digest | null }> {
+  switch (mount.kind) {
+    case 'bind': {
+      const { source: _, ...key } = mount;
+      const digest = await context.sourceDigest(mount.source);
+      if (digest !== undefined) return { key, input: digest };
+      const opened = await context.openSource(mount.source);
+      return { key, input: await contentOf(context.environment, opened, mount.sourcePath, context.signal) };
+    }
+    case 'cache': {
+      // The seed of a cache is no part of the result, but its stage must be done before this step takes a slot.
+      await context.sourceDigest(mount.source);
+      const { source: _, ...key } = mount;
+      return { key };
+    }
+    case 'tmpfs':
+    case 'secret':
+    case 'ssh':
+      return { key: mount };
+    default:
+      return assertNever(mount);
+  }
+}
+
+export interface OpenedMounts {
+  readonly mounts: readonly StepMount[];
+  /** Secrets given as variables. */
+  readonly env: readonly string[];
+  release(): Promise<void>;
+}
+
+export async function openMounts(context: StepContext, operation: RunOperation): Promise<OpenedMounts> {
+  const mounts: StepMount[] = [];
+  const env: string[] = [];
+  const releases: (() => Promise<void>)[] = [];
+  const release = async () => {
+    for (const one of releases.reverse()) await one();
+  };
+  try {
+    if (operation.script) mounts.push(scriptMount(operation.script));
+    for (const mount of operation.mounts) {
+      switch (mount.kind) {
+        case 'bind':
+          mounts.push(await bindMount(context, mount, releases));
+          break;
+        case 'cache':
+          mounts.push(await cacheMount(context, mount, releases));
+          break;
+        case 'tmpfs':
+          mounts.push({ kind: 'tmpfs', target: mount.target, ...(mount.size !== undefined && { size: mount.size }) });
+          break;
+        case 'secret': {
+          const content = await secretContent(context, mount);
+          if (!content) break;
+          const { target, mode, uid, gid } = mount;
+          if (target !== undefined) mounts.push({ kind: 'secret', target, content, mode, uid, gid });
+          if (mount.env !== undefined) env.push(`${mount.env}=${Buffer.from(content).toString('utf8')}`);
+          break;
+        }
+        case 'ssh':
+          for (const [index, socket] of agentSockets(context, mount).entries()) {
+            const target = mount.target ?? `/run/buildkit/ssh_agent.${env.length + index}`;
+            mounts.push({ kind: 'socket', source: socket, target, mode: mount.mode, uid: mount.uid, gid: mount.gid });
+            env.push(`SSH_AUTH_SOCK=${target}`);
+          }
+          break;
+        default:
+          assertNever(mount);
+      }
+    }
+    return { mounts, env, release };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+function scriptMount({ name, text }: { readonly name: string; readonly text: string }): StepMount {
+  return {
+    kind: 'secret',
+    target: posix.join(scriptFolder, name),
+    content: Buffer.from(text),
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+  };
+}
+
+/** What a bind shows is mounted from layers, so that owners are as COPY would have them and ignored files are not seen. */
+async function bindMount(
+  context: StepContext,
+  mount: Extract<PlannedMount, { kind: 'bind' }>,
+  releases: (() => Promise<void>)[],
+): Promise<StepMount> {
+  const { environment, signal, ensure } = context;
+  const opened = await context.openSource(mount.source);
+  const chain: Chain = opened.chain ?? [await layerOf(environment, opened, mount.sourcePath, signal)];
+  const lowers = await environment.store.lowers(chain, { ensure, signal });
+  const draft = await environment.store.draft();
+  releases.push(() => draft.discard());
+  return {
+    kind: 'bind',
+    root: { kind: 'overlay', lowers, upper: draft.upper, work: draft.work },
+    source: mount.sourcePath,
+    target: mount.target,
+    readOnly: mount.readOnly,
+    discardWrites: true,
+  };
+}
+
+async function cacheMount(
+  context: StepContext,
+  mount: Extract<PlannedMount, { kind: 'cache' }>,
+  releases: (() => Promise<void>)[],
+): Promise<StepMount> {
+  const { store } = context.environment;
+  const opened = await context.openSource(mount.source);
+  const identity = digestHex(digestOf(JSON.stringify([mount.id, opened.digest ?? null, mount.sourcePath])));
+  const slot = await claimSlot(context, identity, mount.sharing, releases);
+  const folder = posix.join(store.root, 'cache-mounts', slot);
+  const data = posix.join(folder, 'data');
+  if (!existsSync(data)) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    await seed(opened, mount.sourcePath, data);
+    if (mount.mode !== undefined) chmodSync(data, mount.mode);
+    if (mount.uid !== undefined || mount.gid !== undefined) chownSync(data, mount.uid ?? 0, mount.gid ?? 0);
+  }
+  return { kind: 'bind', root: data, source: '/', target: mount.target, readOnly: mount.readOnly };
+}
+
+/** shared: everyone uses the one directory; locked: one step at a time; private: a free directory, or a new one. */
+async function claimSlot(
+  context: StepContext,
+  identity: string,
+  sharing: 'shared' | 'locked' | 'private',
+  releases: (() => Promise<void>)[],
+): Promise<string> {
+  const { store } = context.environment;
+  if (sharing === 'shared') return identity;
+  if (sharing === 'locked') {
+    const lock = await store.lock(`cache-mount-${identity}`, 'exclusive', context.signal);
+    releases.push(async () => lock[Symbol.asyncDispose]());
+    return identity;
+  }
+  for (let slot = 0; ; slot++) {
+    const name = slot === 0 ? identity : `${identity}-${slot}`;
+    const lock = await store.tryLock(`cache-mount-${name}`, 'exclusive');
+    if (!lock) continue;
+    releases.push(async () => lock[Symbol.asyncDispose]());
+    return name;
+  }
+}
+
+/** A new cache begins as what `from` and `source` show, else empty. */
+async function seed(opened: OpenedSource, sourcePath: string, data: string): Promise<void> {
+  mkdirSync(data, { mode: 0o755 });
+  chmodSync(data, 0o755);
+  const root = opened.tree.resolve(bytePathFromText(sourcePath.slice(1)), { followLast: true });
+  if (opened.tree.list(root).length > 0) {
+    await exportTree(opened.tree, { kind: 'directory', path: data, from: root });
+  }
+}
+
+async function secretContent(
+  context: StepContext,
+  mount: Extract<PlannedMount, { kind: 'secret' }>,
+): Promise<Uint8Array | undefined> {
+  const source = context.environment.request.secrets.get(mount.id);
+  if (source) return context.environment.readSecret(source);
+  if (!mount.required) return undefined;
+  throw new TsbuildError({
+    code: 'build-secret-missing',
+    message: `the step needs the secret ${JSON.stringify(mount.id)}, which was not given`,
+    hint: `Add --secret id=${mount.id},src=FILE or --secret id=${mount.id},env=VARIABLE.`,
+    source: context.step.location,
+  });
+}
+
+function agentSockets(context: StepContext, mount: Extract<PlannedMount, { kind: 'ssh' }>): readonly string[] {
+  const sockets = context.environment.request.ssh.get(mount.id);
+  if (sockets && sockets.length > 0) return sockets.slice(0, 1);
+  if (!mount.required) return [];
+  throw new TsbuildError({
+    code: 'build-secret-missing',
+    message: `the step needs the SSH agent ${JSON.stringify(mount.id)}, which was not given`,
+    hint: mount.id === 'default' ? 'Add --ssh default with SSH_AUTH_SOCK set.' : `Add --ssh ${mount.id}=SOCKET.`,
+    source: context.step.location,
+  });
+}

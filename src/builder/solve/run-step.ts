@@ -1,0 +1,136 @@
+/** RUN: mounts the chain beneath it, runs the command, and makes a layer of what it wrote. */
+import { constants } from 'node:os';
+import { TsbuildError } from '../../core/index.ts';
+import { chainIdOf, type Digest } from '../../image/index.ts';
+import type { LayerRef } from '../../layers/index.ts';
+import type { StepResult } from '../../sandbox/index.ts';
+import { proxyArguments, type RunOperation } from '../plan/index.ts';
+import { LogTail } from './log-tail.ts';
+import { mountInputs, type OpenedMounts, openMounts } from './mounts.ts';
+import { chainDigest, type StepContext, type StepWork } from './types.ts';
+
+/** What BuildKit calls every build container; programs that print it make equal layers on every machine. */
+const hostname = 'buildkitsandbox';
+
+export async function runStep(context: StepContext, operation: RunOperation): Promise<StepWork> {
+  checkAllowed(context, operation);
+  const { mounts, ...rest } = operation;
+  const inputs: (Digest | null)[] = [];
+  const keyed: unknown[] = [];
+  for (const mount of mounts) {
+    const { key, input } = await mountInputs(context, mount);
+    keyed.push(key);
+    if (input !== undefined) inputs.push(input);
+  }
+  return {
+    operation: { ...rest, mounts: keyed },
+    dependsOnBelow: true,
+    inputs,
+    execute: () => execute(context, operation),
+  };
+}
+
+async function execute(context: StepContext, operation: RunOperation): Promise<LayerRef> {
+  const { environment, below, signal, ensure, step } = context;
+  const { store, request } = environment;
+  const sandbox = await environment.sandbox();
+  const lowers = await store.lowers(below, { ensure, signal });
+  const draft = await store.draft();
+  let mounts: OpenedMounts | undefined;
+  try {
+    mounts = await openMounts(context, operation);
+    const tail = new LogTail();
+    const result = await sandbox.run(
+      {
+        rootfs: { kind: 'overlay', lowers, upper: draft.upper, work: draft.work },
+        args: operation.args,
+        env: withProxies([...operation.env, ...mounts.env], request.proxyEnv),
+        cwd: operation.cwd,
+        user: operation.user,
+        hostname,
+        network: operation.network,
+        security: operation.security,
+        mounts: mounts.mounts,
+        extraHosts: request.extraHosts,
+        limits: request.limits,
+      },
+      {
+        signal,
+        onOutput: (stream, chunk) => {
+          tail.add(chunk);
+          environment.events({ kind: 'step-output', id: context.id, stream, chunk });
+        },
+      },
+    );
+    const failure = describeFailure(result);
+    if (failure) {
+      throw new TsbuildError({
+        code: 'build-run-failed',
+        message: `${step.title} ${failure.message}`,
+        hint: failure.hint,
+        source: step.location,
+        log: tail.lines(),
+      });
+    }
+    const layer = await draft.diff({ signal, lowers, ...latestMtime(context) });
+    await draft.commit(chainIdOf(chainDigest(below) ?? undefined, layer.diffId));
+    return layer;
+  } catch (error) {
+    await draft.discard();
+    throw error;
+  } finally {
+    await mounts?.release();
+  }
+}
+
+/** With rewrite-timestamp, nothing in a new layer is younger than SOURCE_DATE_EPOCH. */
+function latestMtime({ environment: { request } }: StepContext): { latestMtime?: bigint } {
+  const rewrite = request.exports.some((one) => one.rewriteTimestamp);
+  if (!rewrite || request.sourceDateEpoch === undefined) return {};
+  return { latestMtime: BigInt(request.sourceDateEpoch) * 1_000_000_000n };
+}
+
+function withProxies(env: readonly string[], proxies: Readonly<Record<string, string>>): readonly string[] {
+  const names = new Set(env.map((entry) => entry.slice(0, entry.indexOf('='))));
+  const added = Object.entries(proxies).filter(([name]) => proxyArguments.has(name) && !names.has(name));
+  return [...env, ...added.map(([name, value]) => `${name}=${value}`)];
+}
+
+function checkAllowed({ environment, step }: StepContext, operation: RunOperation): void {
+  const { allow, network } = environment.request;
+  const refuse = (what: string, entitlement: string) =>
+    new TsbuildError({
+      code: 'build-not-allowed',
+      message: `the Dockerfile asks for ${what}, which this build does not allow`,
+      hint: `If you trust it, add --allow ${entitlement}.`,
+      source: step.location,
+    });
+  // --network=host on the command line is the user's own word.
+  if (operation.network === 'host' && network !== 'host' && !allow.has('network.host'))
+    throw refuse('--network=host', 'network.host');
+  if (operation.security === 'insecure' && !allow.has('security.insecure'))
+    throw refuse('--security=insecure', 'security.insecure');
+}
+
+function describeFailure({ exit }: StepResult): { message: string; hint: string } | undefined {
+  switch (exit.kind) {
+    case 'exited':
+      if (exit.code === 0) return undefined;
+      return { message: `did not succeed: exit code ${exit.code}`, hint: hintFor(exit.code) };
+    case 'killed':
+      return { message: `was killed by ${exit.signal}`, hint: 'Look at the last lines of its output above.' };
+    case 'out-of-memory':
+      return {
+        message: `ran out of memory: the limit is ${exit.limit} bytes`,
+        hint: 'Raise --memory, or let the step use less.',
+      };
+  }
+}
+
+function hintFor(code: number): string {
+  if (code === 126) return 'The program was found but cannot be run: is it executable, and built for this platform?';
+  if (code === 127) return 'The program was not found: is it installed in the image, and in PATH?';
+  const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
+  if (code > 128 && signal) return `The command ended by ${signal}; look at the last lines of its output above.`;
+  return 'Look at the last lines of its output above.';
+}

@@ -1,0 +1,227 @@
+/**
+ * Runs a plan: every stage at once, each waiting only for the stages it reads from. A step is looked up by its key and
+ * done on a miss; two equal steps of one build are done once.
+ */
+import {
+  allOrNothing,
+  assertNever,
+  isTsbuildError,
+  Limiter,
+  type StepInfo,
+  TsbuildError,
+  throwIfAborted,
+} from '../../core/index.ts';
+import type { LayerRef } from '../../layers/index.ts';
+import { type CachedStep, lookUpStep, rememberStep, stepKey } from '../cache/index.ts';
+import type { Operation, Plan, PlannedStage, Step, TreeSource } from '../plan/index.ts';
+import { copyStep } from './copy-step.ts';
+import { makeDirectoryStep } from './make-directory-step.ts';
+import { runStep } from './run-step.ts';
+import { layerOf } from './subtree.ts';
+import {
+  type Chain,
+  chainDigest,
+  type OpenedSource,
+  type SolveEnvironment,
+  type StageResult,
+  type StepContext,
+  type StepWork,
+} from './types.ts';
+
+/** @returns the stages' results by id. @throws the first failure; everything else of the build was stopped by then */
+export async function solvePlan(
+  plan: Plan,
+  environment: SolveEnvironment,
+  prefix: string,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<number, StageResult>> {
+  const { request, store, baseImages } = environment;
+  const limiter = new Limiter(request.parallelism ?? 2);
+  const stages = new Map<number, Promise<StageResult>>();
+  const results = new Map<number, StageResult>();
+  const underway = new Map<string, Promise<CachedStep>>();
+  const opened = new Map<string, Promise<OpenedSource>>();
+
+  const ensure = async (layer: LayerRef, inner: AbortSignal): Promise<void> => {
+    if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
+  };
+
+  const openSource = (source: TreeSource, inner: AbortSignal): Promise<OpenedSource> => {
+    const ofChain = async (chain: Chain): Promise<OpenedSource> => ({
+      tree: await store.tree(chain, { ensure, signal: inner }),
+      digest: chainDigest(chain),
+      chain,
+    });
+    const once = (key: string, open: () => Promise<OpenedSource>) => {
+      const promise = opened.get(key) ?? open();
+      opened.set(key, promise);
+      return promise;
+    };
+    switch (source.kind) {
+      case 'context':
+        return environment.openContext(undefined);
+      case 'named-context':
+        return environment.openContext(source.name);
+      case 'empty':
+        return ofChain([]);
+      case 'image':
+        return once(`image ${source.image.digest}`, () => ofChain(source.image.layers));
+      case 'stage':
+        return once(`stage ${source.stage}`, async () => ofChain((await stageResult(source.stage)).chain));
+      default:
+        return assertNever(source);
+    }
+  };
+
+  const sourceDigest = async (source: TreeSource): Promise<OpenedSource['digest']> => {
+    if (source.kind === 'stage') return chainDigest((await stageResult(source.stage)).chain);
+    if (source.kind === 'image') return chainDigest(source.image.layers);
+    return source.kind === 'empty' ? null : undefined;
+  };
+
+  const stageResult = (id: number): Promise<StageResult> => {
+    const result = stages.get(id);
+    if (!result) throw new TsbuildError({ code: 'internal', message: `stage ${id} is not in the plan` });
+    return result;
+  };
+
+  const baseChain = async (stage: PlannedStage, inner: AbortSignal): Promise<Chain> => {
+    switch (stage.base.kind) {
+      case 'scratch':
+        return [];
+      case 'stage':
+        return (await stageResult(stage.base.stage)).chain;
+      case 'image':
+        return stage.base.image.layers;
+      case 'context': {
+        const source = await environment.openContext(stage.base.name);
+        return [await layerOf(environment, source, '/', inner)];
+      }
+      default:
+        return assertNever(stage.base);
+    }
+  };
+
+  const solveStage = async (stage: PlannedStage, inner: AbortSignal): Promise<StageResult> => {
+    let chain = await baseChain(stage, inner);
+    const created: string[] = [];
+    for (const [index, step] of stage.steps.entries()) {
+      const info: StepInfo = { id: stepId(prefix, stage, index), title: step.title, source: step.location };
+      const done = await reportStep(info, async () => {
+        const context: StepContext = {
+          environment,
+          id: info.id,
+          step,
+          below: chain,
+          platform: stage.platform,
+          ignoreCache: stage.ignoreCache,
+          openSource: (source) => openSource(source, inner),
+          sourceDigest,
+          ensure,
+          signal: inner,
+        };
+        return doStep(context);
+      });
+      chain = [...chain, done.layer];
+      created.push(done.created);
+    }
+    const result = { chain, created };
+    results.set(stage.id, result);
+    return result;
+  };
+
+  const doStep = async (context: StepContext): Promise<CachedStep & { cached: boolean }> => {
+    const { step, below, platform, ignoreCache } = context;
+    const work = await workFor(context, step.operation);
+    const keyOf = (inputs: StepWork['inputs']) =>
+      stepKey({ operation: work.operation, below: work.dependsOnBelow ? chainDigest(below) : null, inputs, platform });
+    const keys = [keyOf(work.inputs)];
+    if (!ignoreCache) {
+      const found = await lookUpStep(store, keys[0] ?? '');
+      if (found.kind === 'hit') return { ...found, cached: true };
+    }
+    if (work.narrowInputs) {
+      const narrow = keyOf(await work.narrowInputs());
+      const found = ignoreCache ? undefined : await lookUpStep(store, narrow);
+      if (found?.kind === 'hit') {
+        await rememberStep(store, keys[0] ?? '', found);
+        return { ...found, cached: true };
+      }
+      keys.push(narrow);
+    }
+    const shared = underway.get(keys[0] ?? '');
+    if (shared) return { ...(await shared), cached: true };
+    const doing = limiter.run(context.signal, async () => {
+      const layer = await work.execute();
+      const done: CachedStep = { layer, created: createdTime(environment) };
+      for (const key of keys) await rememberStep(store, key, done);
+      return done;
+    });
+    underway.set(keys[0] ?? '', doing);
+    return { ...(await doing), cached: false };
+  };
+
+  const reportStep = async (info: StepInfo, work: () => Promise<CachedStep & { cached: boolean }>) => {
+    const { events, now } = environment;
+    throwIfAborted(signal);
+    const started = now();
+    events({ kind: 'step-started', step: info });
+    const finish = (outcome: 'done' | 'cached' | 'failed' | 'cancelled', error?: TsbuildError) =>
+      events({ kind: 'step-finished', id: info.id, outcome, milliseconds: now() - started, ...(error && { error }) });
+    try {
+      const done = await work();
+      finish(done.cached ? 'cached' : 'done');
+      return done;
+    } catch (error) {
+      if (isTsbuildError(error) && error.code !== 'cancelled') finish('failed', error);
+      else finish('cancelled');
+      throw error;
+    }
+  };
+
+  announce(plan, environment, prefix);
+  await allOrNothing(
+    signal,
+    plan.stages.map((stage) => (inner) => {
+      const result = solveStage(stage, inner);
+      stages.set(stage.id, result);
+      // Whoever waits for the stage sees its failure; nobody waiting is no unhandled rejection.
+      result.catch(() => {});
+      return result;
+    }),
+  );
+  return results;
+}
+
+export function stepId(prefix: string, stage: PlannedStage, index: number): string {
+  return `${prefix}${stage.id}.${index + 1}`;
+}
+
+function announce(plan: Plan, { events }: SolveEnvironment, prefix: string): void {
+  const steps = plan.stages.flatMap((stage) =>
+    stage.steps.map((step: Step, index) => ({
+      id: stepId(prefix, stage, index),
+      title: step.title,
+      source: step.location,
+    })),
+  );
+  events({ kind: 'plan', steps });
+}
+
+function workFor(context: StepContext, operation: Operation): Promise<StepWork> {
+  switch (operation.kind) {
+    case 'run':
+      return runStep(context, operation);
+    case 'copy':
+      return copyStep(context, operation);
+    case 'make-directory':
+      return makeDirectoryStep(context, operation);
+    default:
+      return assertNever(operation);
+  }
+}
+
+function createdTime({ request, now }: SolveEnvironment): string {
+  const milliseconds = request.sourceDateEpoch === undefined ? now() : request.sourceDateEpoch * 1000;
+  return new Date(milliseconds).toISOString();
+}

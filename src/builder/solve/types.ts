@@ -1,0 +1,80 @@
+/** What the solver works with while it turns a plan into layers. */
+import type { EventSink, StepId } from '../../core/index.ts';
+import { chainIds, type Digest, type Platform } from '../../image/index.ts';
+import type { LayerRef, Store, Tree } from '../../layers/index.ts';
+import type { Sandbox } from '../../sandbox/index.ts';
+import type { Step, TreeSource } from '../plan/index.ts';
+import type { BaseImages, BuildRequest, SecretSource } from '../types.ts';
+
+/** Layers, lowest first, that make one tree. */
+export type Chain = readonly LayerRef[];
+
+/** The chain ID of a chain; null for the empty one. */
+export function chainDigest(chain: Chain): Digest | null {
+  return chainIds(chain.map((layer) => layer.diffId)).at(-1) ?? null;
+}
+
+/** A stage that was built. */
+export interface StageResult {
+  readonly chain: Chain;
+  /** For the n-th step: when its layer was made, RFC 3339. */
+  readonly created: readonly string[];
+}
+
+/** A tree that COPY and mounts read, with what names its content. */
+export interface OpenedSource {
+  readonly tree: Tree;
+  /** Names the whole tree; undefined for contexts, whose files are compared one by one. */
+  readonly digest?: Digest | null;
+  /** The layers it is made of, when it is made of layers. */
+  readonly chain?: Chain;
+  /** Content digests by file: remembered from build to build for contexts. */
+  readonly memo?: HashMemo;
+}
+
+/** Content digests of files, remembered by inode, size and times. */
+export interface HashMemo {
+  get(entry: unknown): Digest | undefined;
+  set(entry: unknown, digest: Digest): void;
+}
+
+export interface SolveEnvironment {
+  readonly request: BuildRequest;
+  readonly store: Store;
+  readonly sandbox: () => Promise<Sandbox>;
+  readonly baseImages: BaseImages;
+  readonly events: EventSink;
+  readonly now: () => number;
+  /** The build context and the named ones, opened on first use. `undefined`: the main one. */
+  readonly openContext: (name: string | undefined) => Promise<OpenedSource>;
+  readonly readSecret: (source: SecretSource) => Promise<Uint8Array>;
+}
+
+/** One step about to be done. */
+export interface StepContext {
+  readonly environment: SolveEnvironment;
+  readonly id: StepId;
+  readonly step: Step;
+  readonly below: Chain;
+  readonly platform: Platform;
+  readonly ignoreCache: boolean;
+  /** The trees of other stages, images and contexts. */
+  readonly openSource: (source: TreeSource) => Promise<OpenedSource>;
+  /** What names the content of such a tree without opening it; undefined for contexts. */
+  readonly sourceDigest: (source: TreeSource) => Promise<Digest | null | undefined>;
+  readonly ensure: (layer: LayerRef, signal: AbortSignal) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+/** How a step is done: its key parts first, then, when they are unknown, its layer. */
+export interface StepWork {
+  readonly operation: unknown;
+  readonly dependsOnBelow: boolean;
+  readonly inputs: readonly (Digest | null)[];
+  /**
+   * A second look when `inputs` name more than the step really reads (a whole stage where one file is copied): digests
+   * of the content alone. The result is remembered under both keys.
+   */
+  readonly narrowInputs?: () => Promise<readonly (Digest | null)[]>;
+  readonly execute: () => Promise<LayerRef>;
+}
