@@ -1,0 +1,275 @@
+/**
+ * The blobs of a store: content under its own digest.
+ * Invariant: bytes reach a final name only after their digest was computed over all of them and they were synced; bytes
+ * that are read are verified, and a file that fails is dropped so that the blob is fetched or built again.
+ */
+import { constants, fstatSync, statSync, unlinkSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
+import {
+  createDigestHasher,
+  type Descriptor,
+  type Digest,
+  type DigestHasher,
+  digestAlgorithm,
+  isIndexType,
+  isManifestType,
+  type PutOptions,
+} from '../../image/index.ts';
+import { blobDamaged, blobMissing, sizeMismatch, storeFailure } from './failures.ts';
+import { blobPathIn, type Layout } from './layout.ts';
+import type { PendingBlobs } from './pending-blobs.ts';
+import type { Presence } from './presence.ts';
+import type { UsageMarks } from './usage-marks.ts';
+
+/** Bytes per read and per write: large enough that system calls do not show, small enough to stay in memory. */
+const chunkSize = 512 * 1024;
+
+export interface BlobsParts {
+  readonly layout: Layout;
+  readonly presence: Presence;
+  readonly pending: PendingBlobs;
+  readonly marks: UsageMarks;
+}
+
+export class Blobs {
+  readonly #parts: BlobsParts;
+  readonly #writing = new Map<Digest, Promise<unknown>>();
+
+  constructor(parts: BlobsParts) {
+    this.#parts = parts;
+  }
+
+  path(digest: Digest): string {
+    return blobPathIn(this.#parts.layout, digest);
+  }
+
+  /** Whether the blob is here; if so `prune` in another process leaves it until this one ends. */
+  has(digest: Digest): boolean {
+    return this.#parts.pending.has(digest) || this.#parts.marks.use(this.path(digest));
+  }
+
+  /** A path for a draft that `adopt` will take. */
+  draft(): string {
+    return this.#parts.presence.draft();
+  }
+
+  /** Takes over a complete draft whose digest the caller computed while writing it. */
+  adopt(draft: string, digest: Digest): void {
+    if (this.has(digest)) removeFile(draft);
+    else this.#parts.pending.add(digest, draft, this.path(digest));
+  }
+
+  /**
+   * @throws TsbuildError `blob-mismatch` when the bytes are not what the descriptor says, `store-full`
+   */
+  async put(
+    descriptor: Descriptor,
+    source: () => Promise<AsyncIterable<Uint8Array>>,
+    options: PutOptions,
+  ): Promise<'written' | 'exists'> {
+    // What a manifest refers to is on the disk before the manifest: after a power loss no manifest lacks its parts.
+    if (isDocument(descriptor)) await this.#parts.pending.settle();
+    for (;;) {
+      throwIfAborted(options.signal);
+      if (this.has(descriptor.digest)) return 'exists';
+      const other = this.#writing.get(descriptor.digest);
+      if (other === undefined) break;
+      await Promise.allSettled([other]);
+    }
+    const writing = this.#write(source, options, descriptor);
+    this.#writing.set(descriptor.digest, writing);
+    try {
+      await writing;
+    } finally {
+      this.#writing.delete(descriptor.digest);
+    }
+    return 'written';
+  }
+
+  /** Puts bytes whose digest is not known before. */
+  async putStream(mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Descriptor> {
+    const { digest, size } = await this.#write(async () => bytes, { signal }, undefined);
+    return { mediaType, digest, size };
+  }
+
+  /**
+   * The bytes of a blob, verified as they pass: the last chunk is followed by an error when they are wrong.
+   * @throws TsbuildError `blob-missing`, `blob-damaged`, `blob-mismatch` (the descriptor's size is not the blob's)
+   */
+  async open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const { digest } = descriptor;
+    await this.#parts.pending.finished(digest);
+    const path = this.path(digest);
+    const file = await openForReading(path, digest);
+    const actual = fstatSync(file.fd).size;
+    if (actual === descriptor.size) return this.#verified(file, path, digest, signal);
+    // A hostile descriptor must not make us drop a sound blob: only the digest tells whether the file is damaged.
+    for await (const _chunk of this.#verified(file, path, digest, signal));
+    throw sizeMismatch(digest, descriptor.size, actual);
+  }
+
+  /** Drops the file of a blob that was found damaged, unless it was replaced since `inode` was read. */
+  drop(digest: Digest, inode?: number): void {
+    const path = this.path(digest);
+    const status = statSync(path, { throwIfNoEntry: false });
+    if (status !== undefined && (inode === undefined || status.ino === inode)) removeFile(path);
+  }
+
+  async *#verified(file: FileHandle, path: string, digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    try {
+      const { ino, size } = fstatSync(file.fd);
+      const hasher = createDigestHasher(digestAlgorithm(digest));
+      let position = 0;
+      while (position < size) {
+        throwIfAborted(signal);
+        // A new buffer for every chunk: whoever consumes them may keep one while it asks for the next.
+        const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, size - position));
+        const { bytesRead } = await readAt(file, buffer, position, path);
+        if (bytesRead === 0) break;
+        const chunk = buffer.subarray(0, bytesRead);
+        hasher.update(chunk);
+        position += bytesRead;
+        yield chunk;
+      }
+      if (hasher.digest() !== digest) {
+        this.drop(digest, ino);
+        throw blobDamaged(digest, `its ${size} bytes have another digest`);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #write(
+    source: () => Promise<AsyncIterable<Uint8Array>>,
+    options: PutOptions,
+    expected: Descriptor | undefined,
+  ): Promise<{ digest: Digest; size: number }> {
+    const draft = this.draft();
+    const hasher = createDigestHasher(expected ? digestAlgorithm(expected.digest) : 'sha256');
+    let finished = false;
+    try {
+      const size = await writeChunks(
+        draft,
+        await source(),
+        hasher,
+        options,
+        expected?.size ?? Number.POSITIVE_INFINITY,
+      );
+      const digest = hasher.digest();
+      if (expected !== undefined && (digest !== expected.digest || size !== expected.size)) {
+        throw mismatch(
+          expected,
+          size > expected.size ? `more than ${expected.size} bytes` : `${size} bytes, ${digest}`,
+        );
+      }
+      this.adopt(draft, digest);
+      finished = true;
+      return { digest, size };
+    } finally {
+      if (!finished) removeFile(draft);
+    }
+  }
+}
+
+/** Stops early, with a size above `limit`, when there are more bytes than that. */
+async function writeChunks(
+  path: string,
+  chunks: AsyncIterable<Uint8Array>,
+  hasher: DigestHasher,
+  options: PutOptions,
+  limit: number,
+): Promise<number> {
+  const file = await openForWriting(path);
+  let batch: Uint8Array[] = [];
+  let batchSize = 0;
+  let size = 0;
+  const flush = async (): Promise<void> => {
+    const [bytes, length] = [batch, batchSize];
+    batch = [];
+    batchSize = 0;
+    await writeAll(file, bytes, length, path);
+  };
+  try {
+    for await (const chunk of chunks) {
+      throwIfAborted(options.signal);
+      if (chunk.byteLength === 0) continue;
+      size += chunk.byteLength;
+      if (size > limit) return size;
+      hasher.update(chunk);
+      batch.push(chunk);
+      batchSize += chunk.byteLength;
+      if (batchSize >= chunkSize) await flush();
+      options.onProgress?.(size);
+    }
+    throwIfAborted(options.signal);
+    await flush();
+  } finally {
+    await file.close();
+  }
+  return size;
+}
+
+/** writev may write less than it was given, on a disk that fills up. */
+async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], length: number, path: string): Promise<void> {
+  try {
+    if (chunks.length === 0) return;
+    const { bytesWritten } = await file.writev(chunks);
+    if (bytesWritten === length) return;
+    const rest = Buffer.concat(chunks).subarray(bytesWritten);
+    for (let done = 0; done < rest.length; ) done += (await file.write(rest, done)).bytesWritten;
+  } catch (error) {
+    throw storeFailure(error, `cannot write ${path}`);
+  }
+}
+
+async function openForReading(path: string, digest: Digest): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') throw blobMissing(digest);
+    throw storeFailure(error, `cannot read the blob ${path}`);
+  }
+}
+
+async function openForWriting(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx', 0o600);
+  } catch (error) {
+    throw storeFailure(error, `cannot write ${path}`);
+  }
+}
+
+async function readAt(
+  file: FileHandle,
+  buffer: Buffer,
+  position: number,
+  path: string,
+): Promise<{ bytesRead: number }> {
+  try {
+    return await file.read(buffer, 0, buffer.length, position);
+  } catch (error) {
+    throw storeFailure(error, `cannot read ${path}`);
+  }
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw storeFailure(error, `cannot remove ${path}`);
+  }
+}
+
+function mismatch(expected: Descriptor, got: string): TsbuildError {
+  return new TsbuildError({
+    code: 'blob-mismatch',
+    message: `the bytes received for ${expected.digest} (${expected.size} bytes) are not that blob: ${got}`,
+    hint: 'Run the command again; if it fails again, the place the image comes from holds a damaged copy.',
+  });
+}
+
+function isDocument(descriptor: Descriptor): boolean {
+  return isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType);
+}

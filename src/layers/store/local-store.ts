@@ -1,0 +1,259 @@
+/**
+ * The store of this machine: the `Store` of the contract, put together from its parts.
+ * Invariant: an image gets a name only when all blobs put before are on the disk for good.
+ */
+import { TsbuildError } from '../../core/index.ts';
+import {
+  type Compression,
+  type Descriptor,
+  type Digest,
+  describe,
+  digestHex,
+  digestOf,
+  type ImageIndex,
+  type ImageManifest,
+  isDigest,
+  isIndexType,
+  isManifestType,
+  type PutOptions,
+  parseManifest,
+  parseReference,
+  type Reference,
+  readManifest,
+} from '../../image/index.ts';
+import type {
+  ChainOptions,
+  EntryContent,
+  LayerEntry,
+  LayerRef,
+  SnapshotDraft,
+  Store,
+  StoredImage,
+  Tree,
+  WriteLayerOptions,
+  WrittenLayer,
+} from '../types.ts';
+import type { WorkerPool } from '../worker/pool.ts';
+import type { Blobs } from './blobs.ts';
+import { blobMissing } from './failures.ts';
+import { findImage } from './find-image.ts';
+import { type ImageList, imageName } from './image-list.ts';
+import { acquireLock, type KernelLock, type LockMode, tryLock } from './kernel-lock.ts';
+import type { LayerBytes } from './layer-bytes.ts';
+import type { LayerWork } from './layer-work.ts';
+import type { Layout } from './layout.ts';
+import type { XattrPrefix } from './overlay-xattrs.ts';
+import type { PendingBlobs } from './pending-blobs.ts';
+import type { Presence } from './presence.ts';
+import type { Records } from './records.ts';
+import type { Snapshots } from './snapshots.ts';
+import type { UsageMarks } from './usage-marks.ts';
+
+export interface StoreParts {
+  readonly layout: Layout;
+  readonly presence: Presence;
+  readonly pending: PendingBlobs;
+  readonly marks: UsageMarks;
+  readonly blobs: Blobs;
+  readonly bytes: LayerBytes;
+  readonly snapshots: Snapshots;
+  readonly images: ImageList;
+  readonly records: Records;
+  readonly xattrPrefix: () => XattrPrefix;
+  readonly pool: { get(): Promise<WorkerPool>; close(): Promise<void> };
+}
+
+export class LocalStore implements Store {
+  readonly name = 'the local store';
+  readonly root: string;
+  readonly #parts: StoreParts;
+  #layers: Promise<LayerWork> | undefined;
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts;
+    this.root = parts.layout.root;
+  }
+
+  blobPath(digest: Digest): string {
+    return this.#parts.blobs.path(digest);
+  }
+
+  hasBlob(digest: Digest): boolean {
+    return this.#parts.blobs.has(digest);
+  }
+
+  async has(descriptor: Descriptor): Promise<boolean> {
+    return this.#parts.blobs.has(descriptor.digest);
+  }
+
+  open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    return this.#parts.blobs.open(descriptor, signal);
+  }
+
+  put(
+    descriptor: Descriptor,
+    open: () => Promise<AsyncIterable<Uint8Array>>,
+    options: PutOptions,
+  ): Promise<'written' | 'exists'> {
+    return this.#parts.blobs.put(descriptor, open, options);
+  }
+
+  async putBytes(mediaType: string, bytes: Uint8Array): Promise<Descriptor> {
+    const descriptor = describe(mediaType, bytes);
+    await this.put(descriptor, async () => oneChunk(bytes), { signal: neverAborted() });
+    return descriptor;
+  }
+
+  putStream(mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Descriptor> {
+    return this.#parts.blobs.putStream(mediaType, bytes, signal);
+  }
+
+  async images(): Promise<readonly StoredImage[]> {
+    return this.#parts.images.images();
+  }
+
+  async findImage(nameOrId: string): Promise<StoredImage | undefined> {
+    // A manifest put a moment ago may be asked for by its digest.
+    if (isDigest(nameOrId)) await this.#parts.pending.finished(nameOrId);
+    return findImage(this.#parts.images.images(), nameOrId, (digest) => this.blobPath(digest));
+  }
+
+  async resolve(reference: string): Promise<Descriptor> {
+    const image = await this.findImage(reference);
+    if (image) return image.target;
+    throw new TsbuildError({
+      code: 'image-not-found',
+      message: `the local store has no image ${reference}`,
+      hint: 'tsbuild images lists what there is; tsbuild pull fetches an image.',
+    });
+  }
+
+  async tagImage(target: Descriptor, name: Reference): Promise<void> {
+    await this.#list(target, imageName(name), neverAborted());
+  }
+
+  async tag(descriptor: Descriptor, reference: string, signal: AbortSignal): Promise<void> {
+    await this.#list(descriptor, imageName(parseReference(reference)), signal);
+  }
+
+  /** Lists an image that has no name, e.g. of a build without `-t`, unless it has one. */
+  async listUnnamed(target: Descriptor): Promise<void> {
+    if (this.#parts.images.images().some((image) => image.target.digest === target.digest)) return;
+    await this.#list(target, '', neverAborted());
+  }
+
+  async untagImage(name: Reference): Promise<boolean> {
+    const wanted = imageName(name);
+    return (await this.#parts.images.remove((image) => image.name === wanted, neverAborted())) > 0;
+  }
+
+  /** Takes an image off the list with all its names. Resolves to the names. */
+  async unlistImage(target: Digest): Promise<readonly string[]> {
+    const names = this.#parts.images.images().flatMap((i) => (i.target.digest === target && i.name ? [i.name] : []));
+    await this.#parts.images.remove((image) => image.target.digest === target, neverAborted());
+    return names;
+  }
+
+  async writeLayer(entries: Iterable<LayerEntry>, options: WriteLayerOptions): Promise<WrittenLayer> {
+    return (await this.#layerWork()).write(entries, options);
+  }
+
+  async hashContents(contents: readonly EntryContent[], signal: AbortSignal): Promise<readonly Digest[]> {
+    return (await this.#layerWork()).hashContents(contents, signal);
+  }
+
+  async tree(chain: readonly LayerRef[], options: ChainOptions): Promise<Tree> {
+    return (await this.#layerWork()).tree(chain, options);
+  }
+
+  async compress(
+    layer: LayerRef,
+    compression: Compression,
+    options: { readonly level?: number; readonly signal: AbortSignal; readonly ensure?: ChainOptions['ensure'] },
+  ): Promise<Descriptor> {
+    const { compressLayer } = await import('../compress/compress-layer.ts');
+    return compressLayer(this.#parts, layer, compression, options);
+  }
+
+  lowers(chain: readonly LayerRef[], options: ChainOptions): Promise<readonly string[]> {
+    return this.#parts.snapshots.lowers(chain, options);
+  }
+
+  async draft(): Promise<SnapshotDraft> {
+    const { SnapshotWork } = await import('./snapshot-work.ts');
+    return new SnapshotWork(this.#parts);
+  }
+
+  async record(room: string, key: string): Promise<unknown> {
+    return this.#parts.records.get(room, key);
+  }
+
+  async putRecord(room: string, key: string, value: unknown): Promise<void> {
+    this.#parts.records.put(room, key, value);
+  }
+
+  async lock(name: string, mode: LockMode, signal: AbortSignal): Promise<AsyncDisposable> {
+    return disposable(await acquireLock(this.#lockFile(name), mode, signal));
+  }
+
+  async tryLock(name: string, mode: LockMode): Promise<AsyncDisposable | undefined> {
+    const lock = tryLock(this.#lockFile(name), mode);
+    return lock && disposable(lock);
+  }
+
+  async close(): Promise<void> {
+    await this.#parts.pool.close();
+    try {
+      await this.#parts.pending.settle();
+      await this.#parts.records.settle();
+    } finally {
+      await this.#parts.presence.leave();
+    }
+  }
+
+  /** What a name stands for is safe, and safe from a prune in another process, before the name is written. */
+  async #list(target: Descriptor, name: string, signal: AbortSignal): Promise<void> {
+    await this.#parts.pending.settle();
+    await this.#claim(target, signal);
+    await this.#parts.images.add(target, name, signal);
+  }
+
+  /** Parts that are not here stay where they are: an image may be listed whose base layers were never needed. */
+  async #claim(target: Descriptor, signal: AbortSignal): Promise<void> {
+    if (!this.hasBlob(target.digest)) throw blobMissing(target.digest);
+    const document = parseManifest(await readManifest(this, target, signal), target.mediaType);
+    for (const part of partsOf(document)) {
+      if (this.hasBlob(part.digest) && isDocument(part)) await this.#claim(part, signal);
+    }
+  }
+
+  /** Any text may name a lock, a cache mount's id for one; no text may name a file outside `locks/`. */
+  #lockFile(name: string): string {
+    return `${this.#parts.layout.locks}/by-name-${digestHex(digestOf(name))}`;
+  }
+
+  #layerWork(): Promise<LayerWork> {
+    this.#layers ??= import('./layer-work.ts').then(({ LayerWork }) => new LayerWork(this.#parts));
+    return this.#layers;
+  }
+}
+
+function partsOf(document: ImageManifest | ImageIndex): readonly Descriptor[] {
+  return document.kind === 'index' ? document.manifests : [document.config, ...document.layers];
+}
+
+function isDocument({ mediaType }: Descriptor): boolean {
+  return isManifestType(mediaType) || isIndexType(mediaType);
+}
+
+function disposable(lock: KernelLock): AsyncDisposable {
+  return { [Symbol.asyncDispose]: async () => lock.release() };
+}
+
+function neverAborted(): AbortSignal {
+  return new AbortController().signal;
+}
+
+async function* oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes;
+}

@@ -1,0 +1,93 @@
+/**
+ * Opens a store. What the parts promise stands in their files; here they are joined.
+ * Invariant: opening costs a few system calls. What only some commands need (the addon, workers, trees, compression) is
+ * loaded when it is first used.
+ */
+import type { WorkerPool } from '../worker/pool.ts';
+import { Blobs } from './blobs.ts';
+import { ImageList } from './image-list.ts';
+import { LayerBytes } from './layer-bytes.ts';
+import { openLayout } from './layout.ts';
+import { LocalStore, type StoreParts } from './local-store.ts';
+import { type XattrPrefix, xattrPrefixOfThisProcess } from './overlay-xattrs.ts';
+import { PendingBlobs } from './pending-blobs.ts';
+import { Presence } from './presence.ts';
+import { Records } from './records.ts';
+import { Snapshots } from './snapshots.ts';
+import { UsageMarks } from './usage-marks.ts';
+
+export interface StoreOptions {
+  /** Worker threads. Default: one per core. */
+  readonly workers?: number;
+  /** How overlayfs is mounted here: `user.` with the mount option `userxattr`. Default: what this process may do. */
+  readonly xattrPrefix?: XattrPrefix;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/**
+ * Opens the store in a folder, making it when there is none.
+ * @throws TsbuildError `store-foreign-owner`, `store-not-a-layout`, `store-unwritable`
+ */
+export async function openStore(root: string, options: StoreOptions = {}): Promise<LocalStore> {
+  const layout = openLayout(root);
+  const presence = new Presence(layout);
+  const pending = new PendingBlobs();
+  const marks = new UsageMarks(layout, presence);
+  const blobs = new Blobs({ layout, presence, pending, marks });
+  const pool = new LazyPool(options.workers);
+  const bytes = new LayerBytes({ layout, presence, pending, blobs, pool: () => pool.get() });
+  let xattrs = options.xattrPrefix;
+  const xattrPrefix = (): XattrPrefix => {
+    xattrs ??= xattrPrefixOfThisProcess();
+    return xattrs;
+  };
+  const snapshots = new Snapshots({
+    layout,
+    presence,
+    marks,
+    xattrPrefix,
+    fetch: (layer, chain) => bytes.fetch(layer, chain),
+    unpack: (layer, target, lowers, chain) =>
+      bytes.read(layer, chain, async (file) => {
+        const workers = await pool.get();
+        const job = { ...file, diffId: layer.diffId, target, lowers, xattrPrefix: xattrPrefix() };
+        await workers.run('applyLayer', job, chain.signal);
+      }),
+  });
+  const parts: StoreParts = {
+    layout,
+    presence,
+    pending,
+    marks,
+    blobs,
+    bytes,
+    snapshots,
+    pool,
+    xattrPrefix,
+    images: new ImageList(layout, presence, options.now ?? Date.now),
+    records: new Records(layout, presence, pending),
+  };
+  return new LocalStore(parts);
+}
+
+/** The worker threads, from their first use. */
+class LazyPool {
+  readonly #size: number | undefined;
+  #pool: Promise<WorkerPool> | undefined;
+
+  constructor(size: number | undefined) {
+    this.#size = size;
+  }
+
+  get(): Promise<WorkerPool> {
+    this.#pool ??= import('../worker/pool.ts').then(({ createWorkerPool }) => createWorkerPool(this.#size));
+    return this.#pool;
+  }
+
+  async close(): Promise<void> {
+    const pool = this.#pool;
+    this.#pool = undefined;
+    await (await pool)?.close();
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * A draft of a snapshot: the upper and work directories of one RUN, in a private folder of `ingest/`, on the file system
+ * of the snapshots so that it can become one by a rename.
+ */
+import { join } from 'node:path';
+import type { Digest } from '../../image/index.ts';
+import type { SnapshotDraft, WrittenLayer } from '../types.ts';
+import { uncompressedLayer } from './layer-work.ts';
+import type { StoreParts } from './local-store.ts';
+import { removeTree } from './remove-tree.ts';
+import { makeFolders } from './snapshots.ts';
+
+export class SnapshotWork implements SnapshotDraft {
+  readonly upper: string;
+  readonly work: string;
+  readonly #folder: string;
+  readonly #parts: StoreParts;
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts;
+    this.#folder = parts.presence.draft();
+    this.upper = join(this.#folder, 'fs');
+    this.work = join(this.#folder, 'work');
+    makeFolders(this.#folder, ['fs', 'work']);
+  }
+
+  async diff(options: {
+    readonly signal: AbortSignal;
+    readonly lowers: readonly string[];
+    readonly latestMtime?: bigint;
+  }): Promise<WrittenLayer> {
+    const { signal, lowers, latestMtime } = options;
+    const draft = this.#parts.presence.draft();
+    const pool = await this.#parts.pool.get();
+    const { diffId, size } = await pool.run(
+      'diffUpper',
+      {
+        upper: this.upper,
+        lowers,
+        draft,
+        ...(latestMtime !== undefined && { latestMtime }),
+        xattrPrefix: this.#parts.xattrPrefix(),
+      },
+      signal,
+    );
+    this.#parts.blobs.adopt(draft, diffId);
+    return uncompressedLayer(diffId, size);
+  }
+
+  async commit(chainId: Digest): Promise<void> {
+    await removeTree(this.work);
+    await this.#parts.snapshots.commit(this.#folder, chainId);
+  }
+
+  async discard(): Promise<void> {
+    await removeTree(this.#folder);
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Unpacked layers in overlayfs form: `snapshots/<chain id>/fs`, with `boot` beside it.
+ *
+ * A snapshot is not synced: it can be made again from its blobs, and writing hundreds of megabytes to the disk before the
+ * next RUN may start would be the slowest part of a build. A killed process loses nothing of it; a power loss may. So
+ * `boot` names the kernel's boot in which it was written (and under which names overlayfs' marks were), and a snapshot of
+ * an earlier boot is unpacked again.
+ * Invariants: a snapshot is renamed into place when it is complete and is never written to again; a layer is unpacked on
+ * top of the snapshots of all layers beneath it, so the lowest missing one comes first.
+ */
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemErrorCode, throwIfAborted } from '../../core/index.ts';
+import { chainIds, type Digest, digestHex } from '../../image/index.ts';
+import type { ChainOptions, LayerRef } from '../types.ts';
+import { storeFailure } from './failures.ts';
+import { type Layout, withFolderOf } from './layout.ts';
+import type { Presence } from './presence.ts';
+import { removeTree } from './remove-tree.ts';
+import { SharedWork } from './shared-work.ts';
+import type { UsageMarks } from './usage-marks.ts';
+
+/** How many layers above the one being unpacked are fetched meanwhile. */
+const fetchAhead = 3;
+
+export interface SnapshotsParts {
+  readonly layout: Layout;
+  readonly presence: Presence;
+  readonly marks: UsageMarks;
+  /** Under which names overlayfs keeps its marks here: `trusted.` or `user.`. */
+  readonly xattrPrefix: () => string;
+  /** Makes sure the layer's bytes are here. */
+  readonly fetch: (layer: LayerRef, options: ChainOptions) => Promise<void>;
+  /** Unpacks one layer into the empty folder `target`. `lowers` highest first. */
+  readonly unpack: (layer: LayerRef, target: string, lowers: readonly string[], options: ChainOptions) => Promise<void>;
+}
+
+export class Snapshots {
+  readonly #parts: SnapshotsParts;
+  readonly #unpacking = new SharedWork<void>();
+  #form: string | undefined;
+
+  constructor(parts: SnapshotsParts) {
+    this.#parts = parts;
+  }
+
+  /** The folders of a chain for overlayfs, highest first; what is missing is fetched and unpacked. */
+  async lowers(chain: readonly LayerRef[], options: ChainOptions): Promise<readonly string[]> {
+    const ids = chainIds(chain.map((layer) => layer.diffId));
+    const folders = ids.map((id) => join(this.#folder(id), 'fs'));
+    const present = ids.map((id) => this.has(id));
+    const stop = new AbortController();
+    const signal = AbortSignal.any([options.signal, stop.signal]);
+    const fetching = new Map<number, Promise<void>>();
+    const startFetching = (from: number): void => {
+      const missing = chain.flatMap((_, i) => (i >= from && !present[i] ? [i] : []));
+      for (const i of missing.slice(0, 1 + fetchAhead)) {
+        const layer = chain[i];
+        if (layer === undefined || fetching.has(i)) continue;
+        const fetched = this.#parts.fetch(layer, { ...options, signal });
+        fetched.catch(() => {
+          // Thrown below, when its turn comes; or the first failure is on its way already.
+        });
+        fetching.set(i, fetched);
+      }
+    };
+    try {
+      for (const [i, layer] of chain.entries()) {
+        const id = ids[i];
+        if (id === undefined || present[i]) continue;
+        startFetching(i);
+        await fetching.get(i);
+        const lowers = folders.slice(0, i).reverse();
+        await this.#unpacking.run(id, signal, (inner) => this.#make(id, layer, lowers, { ...options, signal: inner }));
+      }
+    } catch (error) {
+      stop.abort(error);
+      await Promise.allSettled(fetching.values());
+      throw error;
+    }
+    return folders.reverse();
+  }
+
+  /** Whether a complete snapshot of this boot is there; if so it stays until this process ends. */
+  has(chainId: Digest): boolean {
+    const folder = this.#folder(chainId);
+    return readForm(folder) === this.#currentForm() && this.#parts.marks.use(folder);
+  }
+
+  /** Makes `draft`, a folder that holds `fs`, the snapshot of a chain ID, unless there is one. */
+  async commit(draft: string, chainId: Digest): Promise<void> {
+    const folder = this.#folder(chainId);
+    try {
+      writeFileSync(join(draft, 'boot'), this.#currentForm(), { mode: 0o600 });
+      for (let attempt = 0; !this.has(chainId); attempt += 1) {
+        if (renameIfFree(draft, folder)) return;
+        if (attempt === 100) throw new Error('its place is taken and given back again and again');
+        // One of an earlier boot, or half deleted by hand: out of the way. Another process may be doing the same.
+        const stale = this.#parts.presence.draft();
+        if (renameIfFree(folder, stale)) await removeTree(stale);
+      }
+    } catch (error) {
+      throw storeFailure(error, `cannot keep the snapshot ${folder}`);
+    }
+    await removeTree(draft);
+  }
+
+  async #make(id: Digest, layer: LayerRef, lowers: readonly string[], options: ChainOptions): Promise<void> {
+    if (this.has(id)) return;
+    const draft = this.#parts.presence.draft();
+    try {
+      makeFolders(draft, ['fs']);
+      await this.#parts.unpack(layer, join(draft, 'fs'), lowers, options);
+      throwIfAborted(options.signal);
+      await this.commit(draft, id);
+    } catch (error) {
+      await removeTree(draft);
+      throw error;
+    }
+  }
+
+  #folder(chainId: Digest): string {
+    return join(this.#parts.layout.snapshots, digestHex(chainId));
+  }
+
+  #currentForm(): string {
+    this.#form ??= `${currentBoot()} ${this.#parts.xattrPrefix()}`;
+    return this.#form;
+  }
+}
+
+/** Makes the folder of a draft with those in it. `fs` gets the mode of an image's root. */
+export function makeFolders(draft: string, names: readonly string[]): void {
+  try {
+    withFolderOf(draft, () => mkdirSync(draft, { mode: 0o700 }));
+    for (const name of names) {
+      const path = join(draft, name);
+      mkdirSync(path, { mode: 0o755 });
+      // The umask took bits away.
+      chmodSync(path, 0o755);
+    }
+  } catch (error) {
+    throw storeFailure(error, `cannot write ${draft}`);
+  }
+}
+
+function renameIfFree(from: string, to: string): boolean {
+  try {
+    withFolderOf(to, () => renameSync(from, to));
+    return true;
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** In which boot and with which xattrs a snapshot was made. */
+function readForm(folder: string): string | undefined {
+  try {
+    return readFileSync(join(folder, 'boot'), 'utf8');
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw storeFailure(error, `cannot read ${folder}`);
+  }
+}
+
+/** The kernel's name for the time since it started; without /proc no snapshot outlives its process. */
+function currentBoot(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
+    return `${process.pid} ${Date.now()}`;
+  }
+}

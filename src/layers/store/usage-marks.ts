@@ -1,0 +1,50 @@
+/**
+ * Tells `prune` in other processes what this one relies on: whoever finds a blob or a snapshot and means to use it sets
+ * its mtime to now. `prune` keeps what was used since the oldest living process made itself known.
+ * Invariant: a use and a removal cannot cross. A use is marked under the shared lock, and `prune` looks at the mark and
+ * removes under the exclusive one. Both hold it for microseconds.
+ */
+import { statSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemErrorCode } from '../../core/index.ts';
+import { storeFailure } from './failures.ts';
+import { type LockMode, lockBriefly } from './kernel-lock.ts';
+import type { Layout } from './layout.ts';
+import type { Presence } from './presence.ts';
+
+export class UsageMarks {
+  readonly #layout: Layout;
+  readonly #presence: Presence;
+  readonly #marked = new Set<string>();
+
+  constructor(layout: Layout, presence: Presence) {
+    this.#layout = layout;
+    this.#presence = presence;
+  }
+
+  /** Whether the file or folder is there; if so it stays until this process ends. */
+  use(path: string): boolean {
+    const exists = statSync(path, { throwIfNoEntry: false }) !== undefined;
+    if (!exists || this.#marked.has(path)) return exists;
+    try {
+      // First known, then marked: the other order would leave a moment in which the mark counts for nothing.
+      this.#presence.enter();
+      using _lock = lockForRemoval(this.#layout, 'shared');
+      const now = Date.now() / 1000;
+      utimesSync(path, now, now);
+    } catch (error) {
+      const code = systemErrorCode(error) ?? systemErrorCode(error instanceof Error ? error.cause : undefined);
+      if (code === 'ENOENT') return false;
+      // A store that only may be read is not pruned under us by whoever may only read it, too.
+      if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') return true;
+      throw storeFailure(error, `cannot use ${path}`);
+    }
+    this.#marked.add(path);
+    return true;
+  }
+}
+
+/** The lock between marking and removing. Hold it briefly. */
+export function lockForRemoval(layout: Layout, mode: LockMode): Disposable {
+  return lockBriefly(join(layout.locks, 'removal'), mode);
+}
