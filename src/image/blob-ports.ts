@@ -21,6 +21,8 @@ export interface BlobSource {
 
 export interface BlobSink {
   readonly name: string;
+  /** True when a manifest the sink has implies everything below it. A store may hold manifests without their layers. */
+  readonly complete?: boolean;
   has(descriptor: Descriptor, signal: AbortSignal): Promise<boolean>;
   /**
    * Takes a blob, a manifest or an index. Manifests come after everything they refer to. `open` may be called again to

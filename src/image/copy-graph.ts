@@ -5,7 +5,7 @@
 import { allOrNothing, Limiter, TsbuildError } from '../core/index.ts';
 import { type BlobSink, type BlobSource, readBlob } from './blob-ports.ts';
 import type { Descriptor } from './descriptor.ts';
-import { type Digest, digestOf } from './digest.ts';
+import { createDigestHasher, type Digest, digestAlgorithm } from './digest.ts';
 import { type ImageIndex, type ImageManifest, maxManifestBytes, parseManifest } from './manifest.ts';
 import { isIndexType, isManifestType } from './media-types.ts';
 
@@ -17,6 +17,8 @@ export interface CopyOptions {
   readonly select?: (descriptor: Descriptor) => boolean;
   /** Repositories that hold these blobs already (see PutOptions.knownIn). */
   readonly knownIn?: (descriptor: Descriptor) => readonly string[];
+  /** Manifests to copy as well because they refer to one that was copied: its signatures, SBOMs, attestations. */
+  readonly referrers?: (descriptor: Descriptor, signal: AbortSignal) => Promise<readonly Descriptor[]>;
   readonly onBlob?: (progress: BlobProgress) => void;
 }
 
@@ -28,6 +30,8 @@ export interface BlobProgress {
 }
 
 const maxDepth = 8;
+/** Manifests of one index are many and small. */
+const manifestsAtOnce = 8;
 
 /**
  * Copies the graph under `root`. One blob that several manifests share is copied once.
@@ -39,8 +43,10 @@ export async function copyGraph(
   root: Descriptor,
   options: CopyOptions,
 ): Promise<void> {
-  const limiter = new Limiter(options.concurrency ?? 4);
+  const blobs = new Limiter(options.concurrency ?? 4);
+  const manifests = new Limiter(manifestsAtOnce);
   const underway = new Map<Digest, Promise<void>>();
+  const subjects: Descriptor[] = [];
 
   const once = (descriptor: Descriptor, work: () => Promise<void>): Promise<void> => {
     const running = underway.get(descriptor.digest) ?? work();
@@ -50,7 +56,7 @@ export async function copyGraph(
 
   const copyBlob = (descriptor: Descriptor, signal: AbortSignal): Promise<void> =>
     once(descriptor, () =>
-      limiter.run(signal, async () => {
+      blobs.run(signal, async () => {
         const report = (state: BlobProgress['state'], done: number) => options.onBlob?.({ descriptor, state, done });
         if (await sink.has(descriptor, signal)) return report('exists', descriptor.size);
         report('started', 0);
@@ -63,28 +69,49 @@ export async function copyGraph(
       }),
     );
 
+  const copyBelow = async (descriptor: Descriptor, depth: number, signal: AbortSignal): Promise<void> => {
+    if (sink.complete && (await manifests.run(signal, () => sink.has(descriptor, signal)))) return;
+    const bytes = await manifests.run(signal, () => readManifest(source, descriptor, signal));
+    const children = childrenOf(parseManifest(bytes, descriptor.mediaType), options.select);
+    await allOrNothing(
+      signal,
+      children.map((child) => (inner) => copyAny(child, depth + 1, inner)),
+    );
+    await manifests.run(signal, () => sink.put(descriptor, async () => chunksOf(bytes), { signal }));
+  };
+
   const copyManifest = (descriptor: Descriptor, depth: number, signal: AbortSignal): Promise<void> =>
     once(descriptor, async () => {
       if (depth > maxDepth) {
         throw new TsbuildError({
           code: 'manifest-invalid',
           message: `${source.name}: indexes are nested deeper than ${maxDepth}`,
+          hint: 'No honest image is nested so deep: do not use it.',
         });
       }
-      if (depth > 0 && (await sink.has(descriptor, signal))) return;
-      const bytes = await readManifest(source, descriptor, signal);
-      const document = parseManifest(bytes, descriptor.mediaType);
-      const children = childrenOf(document, options.select);
-      await allOrNothing(
-        signal,
-        children.map(
-          (child) => (inner) => (isDocument(child) ? copyManifest(child, depth + 1, inner) : copyBlob(child, inner)),
-        ),
-      );
-      await sink.put(descriptor, async () => chunksOf(bytes), { signal });
+      await copyBelow(descriptor, depth, signal);
+      subjects.push(descriptor);
     });
 
-  await (isDocument(root) ? copyManifest(root, 0, options.signal) : copyBlob(root, options.signal));
+  const copyAny = (descriptor: Descriptor, depth: number, signal: AbortSignal): Promise<void> =>
+    isDocument(descriptor) ? copyManifest(descriptor, depth, signal) : copyBlob(descriptor, signal);
+
+  await copyAny(root, 0, options.signal);
+  const { referrers } = options;
+  // Round by round, after what they refer to: a list that names an ancestor of its subject must not wait for itself.
+  for (let round = 0; referrers !== undefined && subjects.length > 0 && round < maxDepth; round += 1) {
+    const next = subjects.splice(0);
+    await allOrNothing(
+      options.signal,
+      next.map((subject) => async (signal) => {
+        const found = await manifests.run(signal, () => referrers(subject, signal));
+        await allOrNothing(
+          signal,
+          found.map((referrer) => (inner) => copyAny(referrer, 0, inner)),
+        );
+      }),
+    );
+  }
 }
 
 /** What a manifest or index refers to and a copy must carry. Foreign layers (`urls`) stay where they are. */
@@ -102,13 +129,17 @@ export async function readManifest(source: BlobSource, descriptor: Descriptor, s
     throw new TsbuildError({
       code: 'manifest-invalid',
       message: `${source.name}: the manifest ${descriptor.digest} has ${descriptor.size} bytes; ${maxManifestBytes} are allowed`,
+      hint: 'Put fewer entries into one index.',
     });
   }
   const bytes = await readBlob(source, descriptor, signal);
-  if (descriptor.digest.startsWith('sha256:') && digestOf(bytes) !== descriptor.digest) {
+  const hasher = createDigestHasher(digestAlgorithm(descriptor.digest));
+  hasher.update(bytes);
+  if (hasher.digest() !== descriptor.digest) {
     throw new TsbuildError({
       code: 'manifest-invalid',
       message: `${source.name}: the manifest does not have the digest ${descriptor.digest}`,
+      hint: 'Run the command again; if it fails again, the source is damaged.',
     });
   }
   return bytes;

@@ -5,10 +5,10 @@
  * Invariant: parallel users of one scope cause one token request; a token is renewed before it expires and, once per
  * request, after a 401.
  */
-import { cancelled } from '../../core/index.ts';
 import type { HttpRequest, HttpResponse, Layer, Send } from '../http/message.ts';
 import { drain } from '../http/read-body.ts';
 import { sameOrigin } from '../http/redirects.ts';
+import { untilAborted } from '../http/shared-work.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import { basicAuthorization, type Credentials } from './credentials.ts';
 import { coversScopes, mergeScopes } from './scope.ts';
@@ -20,6 +20,8 @@ export interface AuthenticatorOptions {
   readonly credentials: (signal: AbortSignal) => Promise<Credentials | undefined>;
   /** Sends token requests: everything below authentication, with retry. */
   readonly sendTokenRequest: Send;
+  /** Aborts when the client is closed. */
+  readonly lifetime: AbortSignal;
   readonly now: () => number;
 }
 
@@ -71,7 +73,7 @@ export class Authenticator {
   ): Promise<{ readonly header: string; readonly token?: Token } | undefined> {
     const scheme = this.#scheme;
     if (scheme.kind === 'none') return undefined;
-    const credentials = await this.#options.credentials(request.signal);
+    const credentials = await this.#options.credentials(this.#options.lifetime);
     if (credentials?.kind === 'registry-token') return { header: `Bearer ${credentials.token}` };
     if (scheme.kind === 'basic') {
       if (credentials?.kind !== 'password') return undefined;
@@ -94,7 +96,7 @@ export class Authenticator {
     const key = scopes.join(' ');
     const underway = this.#underway.get(key) ?? this.#fetch(key, scheme, scopes, credentials, request);
     this.#underway.set(key, underway);
-    return raceAbort(underway, request.signal);
+    return untilAborted(underway, request.signal);
   }
 
   async #fetch(
@@ -113,7 +115,7 @@ export class Authenticator {
         scopes,
         credentials,
         // Others may be waiting for this token: the one who asked first must not take it away from them.
-        signal: new AbortController().signal,
+        signal: this.#options.lifetime,
       };
       const token = await requestToken(this.#options.sendTokenRequest, wanted, this.#options.now);
       this.#tokens.push(token);
@@ -135,13 +137,4 @@ function bearerScheme(challenge: Challenge): Scheme {
 
 function withAuthorization(request: HttpRequest, header: string | undefined): HttpRequest {
   return header === undefined ? request : { ...request, headers: { ...request.headers, authorization: header } };
-}
-
-function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const onAbort = () => reject(cancelled(signal));
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -10,8 +10,11 @@ import { delayBefore, pause, type RetryPolicy } from '../http/retry.ts';
 
 export interface DownloadPort {
   readonly retry: RetryPolicy;
-  /** Asks for the blob from a byte on; resolves with 200 or 206, throws everything else. */
-  fetch(offset: number): Promise<{ readonly request: HttpRequest; readonly response: HttpResponse }>;
+  /**
+   * Asks for the blob from a byte on; resolves with 200 or 206, throws everything else.
+   * @param failures breaks since the last byte
+   */
+  fetch(offset: number, failures: number): Promise<{ readonly request: HttpRequest; readonly response: HttpResponse }>;
 }
 
 /** Resolves when the registry has begun to answer; the bytes come from the iterable. */
@@ -20,13 +23,29 @@ export async function downloadBlob(
   descriptor: Descriptor,
   signal: AbortSignal,
 ): Promise<AsyncIterable<Uint8Array>> {
-  const first = await port.fetch(0);
-  return verified(port, descriptor, signal, first);
+  const first = await port.fetch(0, 0);
+  const iterator = verified(port, descriptor, signal, first);
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => iterator.next(),
+      async return() {
+        // A generator that was never started does not run its finally.
+        first.response.body.discard();
+        await iterator.return(undefined);
+        return { done: true, value: undefined };
+      },
+    }),
+  };
 }
 
 type Exchange = Awaited<ReturnType<DownloadPort['fetch']>>;
 
-async function* verified(port: DownloadPort, descriptor: Descriptor, signal: AbortSignal, first: Exchange) {
+async function* verified(
+  port: DownloadPort,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+  first: Exchange,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const hasher = createDigestHasher(digestAlgorithm(descriptor.digest));
   const { size } = descriptor;
   let received = 0;
@@ -56,7 +75,7 @@ async function* verified(port: DownloadPort, descriptor: Descriptor, signal: Abo
       failures += 1;
       if (failures >= port.retry.attempts) throw truncatedError(request, descriptor, received, failure);
       await pause(delayBefore(port.retry, failures, undefined), signal);
-      exchange = await port.fetch(received);
+      exchange = await port.fetch(received, failures);
       skip = skipFor(exchange, received, size);
     }
     const actual = hasher.digest();

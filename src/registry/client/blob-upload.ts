@@ -5,33 +5,12 @@
  * cancelled.
  */
 import type { Descriptor, PutOptions } from '../../image/index.ts';
-import { isRegistryError, isTransient, RegistryError } from '../errors.ts';
-import type { HttpRequest, HttpResponse } from '../http/message.ts';
+import { isRegistryError, isTransient } from '../errors.ts';
 import { drain } from '../http/read-body.ts';
 import { resolveLocation } from '../http/redirects.ts';
-import { delayBefore, pause, type RetryPolicy } from '../http/retry.ts';
+import { delayBefore, pause } from '../http/retry.ts';
 import { sendChunks } from './chunked-upload.ts';
-import type { EndpointRequest } from './endpoint.ts';
-
-export type Exchange = { readonly request: HttpRequest; readonly response: HttpResponse };
-
-export interface UploadPort {
-  readonly retry: RetryPolicy;
-  /** Bytes; 0: whole blobs. */
-  readonly chunkSize: number;
-  /** `name/blobs/uploads/`, below /v2/. */
-  readonly uploadsPath: string;
-  expect(request: EndpointRequest, statuses: readonly number[]): Promise<Exchange>;
-  /** Scopes for this repository, and for reading others when mounting. */
-  scopes(from?: string): readonly string[];
-  exists(signal: AbortSignal): Promise<boolean>;
-}
-
-export interface UploadSession {
-  readonly location: URL;
-  /** Bytes: the least a chunk may have (OCI-Chunk-Min-Length). */
-  readonly minChunk: number;
-}
+import { counted, type Exchange, type UploadPort, type UploadSession, withDigest } from './upload-session.ts';
 
 /** A blob larger than any body limit would be sent in vain: what a registry refuses with these is tried in chunks. */
 const wantsChunks = new Set([411, 413]);
@@ -159,12 +138,6 @@ async function sendWhole(
   await drain(response);
 }
 
-export function withDigest(location: URL, descriptor: Descriptor): URL {
-  const url = new URL(location);
-  url.searchParams.set('digest', descriptor.digest);
-  return url;
-}
-
 /** Best effort: the registry forgets abandoned sessions by itself, only later. */
 async function cancelSession(port: UploadPort, session: UploadSession): Promise<void> {
   try {
@@ -182,28 +155,4 @@ async function cancelSession(port: UploadPort, session: UploadSession): Promise<
   } catch {
     // registry-*: the failure that made us give up the session is the one to report.
   }
-}
-
-/** Passes bytes on, tells how many, and refuses a source whose length is not the descriptor's. */
-export async function* counted(
-  bytes: AsyncIterable<Uint8Array>,
-  descriptor: Descriptor,
-  onProgress: ((bytes: number) => void) | undefined,
-): AsyncIterable<Uint8Array> {
-  let done = 0;
-  for await (const chunk of bytes) {
-    done += chunk.byteLength;
-    if (done > descriptor.size) throw lengthError(descriptor, `more than ${descriptor.size}`);
-    yield chunk;
-    onProgress?.(done);
-  }
-  if (done !== descriptor.size) throw lengthError(descriptor, `${done} instead of ${descriptor.size}`);
-}
-
-function lengthError(descriptor: Descriptor, what: string): RegistryError {
-  return new RegistryError({
-    code: 'registry-digest-mismatch',
-    message: `the blob ${descriptor.digest} to upload has ${what} bytes`,
-    hint: 'The place it comes from holds a damaged blob: pull or build the image again.',
-  });
 }

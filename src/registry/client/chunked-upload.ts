@@ -7,7 +7,7 @@ import { isRegistryError, isTransient, protocolError } from '../errors.ts';
 import { drain } from '../http/read-body.ts';
 import { resolveLocation } from '../http/redirects.ts';
 import { delayBefore, pause } from '../http/retry.ts';
-import { counted, type Exchange, type UploadPort, type UploadSession, withDigest } from './blob-upload.ts';
+import { counted, type Exchange, type UploadPort, type UploadSession, withDigest } from './upload-session.ts';
 
 const defaultChunk = 8 * 1024 * 1024;
 const smallestChunk = 256 * 1024;

@@ -6,10 +6,12 @@
 import { isTsbuildError } from '../../core/index.ts';
 import { Authenticator } from '../auth/authenticate.ts';
 import type { Credentials } from '../auth/credentials.ts';
-import { isRegistryError } from '../errors.ts';
+import { isRegistryError, isTransient } from '../errors.ts';
 import { type HttpRequest, type HttpResponse, type Layer, type Send, stack } from '../http/message.ts';
 import { isLoopback } from '../http/proxy.ts';
 import { drain } from '../http/read-body.ts';
+import { delayBefore, isTransientStatus, pause, type RetryPolicy } from '../http/retry.ts';
+import { untilAborted } from '../http/shared-work.ts';
 import { isNotTls } from '../http/transport-failure.ts';
 import { responseError } from '../response-error.ts';
 
@@ -26,6 +28,9 @@ export interface EndpointOptions {
   /** Redirects, limits, log and transport. */
   readonly wire: Send;
   readonly retry: Layer;
+  readonly policy: RetryPolicy;
+  /** Aborts when the client is closed. */
+  readonly lifetime: AbortSignal;
   readonly userAgent: string;
   readonly now: () => number;
 }
@@ -81,34 +86,49 @@ export class Endpoint {
     throw await responseError(exchange.request, exchange.response, this.#options.now());
   }
 
-  /** One session for all; an attempt that failed is not remembered. */
+  /** One session for all; a failure is not remembered. */
   #open(signal: AbortSignal): Promise<Session> {
-    this.#session ??= this.#connect(signal).catch((error) => {
+    this.#session ??= this.#connect(this.#options.lifetime).catch((error) => {
       this.#session = undefined;
       throw error;
     });
-    return this.#session;
+    return untilAborted(this.#session, signal);
   }
 
+  /**
+   * Settles the scheme. While it is open, a reset tells nothing: a server without TLS may end a handshake in silence, and
+   * so may a busy one that has TLS. So both schemes are asked in turn until one answers like a registry.
+   */
   async #connect(signal: AbortSignal): Promise<Session> {
-    const { schemes } = this.#options;
-    for (const [index, scheme] of schemes.entries()) {
-      try {
-        return await this.#ping(new URL(`${scheme}://${this.host}/`), signal, schemes.length > 1 && index === 0);
-      } catch (error) {
-        if (index === schemes.length - 1 || !mayBePlainHttp(error)) throw error;
+    const { schemes, policy } = this.#options;
+    const [only] = schemes;
+    if (schemes.length === 1 && only !== undefined) return this.#ping(only, signal, true);
+    for (let round = 1; ; round += 1) {
+      const failures: unknown[] = [];
+      for (const scheme of schemes) {
+        try {
+          return await this.#ping(scheme, signal, failures.some(isPlainHttp));
+        } catch (error) {
+          if (!mayHaveOtherScheme(error)) throw error;
+          failures.push(error);
+        }
       }
+      const telling = failures.find((error) => !isPlainHttp(error)) ?? failures[0];
+      if (round >= policy.attempts || !failures.some(isTransient)) throw telling;
+      await pause(delayBefore(policy, round, undefined), signal);
     }
-    throw new TypeError('an endpoint needs a scheme');
   }
 
-  async #ping(origin: URL, signal: AbortSignal, guessing: boolean): Promise<Session> {
-    const { wire, retry, userAgent, now } = this.#options;
+  /** @param settled the scheme is known to be right, so that failures are worth retrying */
+  async #ping(scheme: 'https' | 'http', signal: AbortSignal, settled: boolean): Promise<Session> {
+    const { wire, retry, userAgent, now, lifetime } = this.#options;
+    const origin = new URL(`${scheme}://${this.host}/`);
     const plain = stack(wire, retry);
     const authenticator = new Authenticator({
       origin,
       credentials: this.#options.credentials,
       sendTokenRequest: (request) => plain({ ...request, headers: { 'user-agent': userAgent, ...request.headers } }),
+      lifetime,
       now,
     });
     const request: HttpRequest = {
@@ -117,20 +137,25 @@ export class Endpoint {
       headers: { 'user-agent': userAgent },
       signal,
       registryHost: this.host,
-      retry: !guessing,
+      retry: settled,
     };
     const response = await plain(request);
-    if (response.status >= 500 || response.status === 429) throw await responseError(request, response, now());
-    if (response.status === 401) authenticator.learn(response);
+    const { status } = response;
+    // 400 is how servers with TLS greet plain http.
+    if (isTransientStatus(status) || status === 400) throw await responseError(request, response, now());
+    if (status === 401) authenticator.learn(response);
     await drain(response);
     return { origin, send: stack(wire, retry, authenticator.layer) };
   }
 }
 
-/** A handshake that ended in plain text or in silence: what a server without TLS does when it is greeted in TLS. */
-function mayBePlainHttp(error: unknown): boolean {
+function isPlainHttp(error: unknown): boolean {
+  return isRegistryError(error) && isNotTls(error.cause);
+}
+
+function mayHaveOtherScheme(error: unknown): boolean {
   if (!isRegistryError(error)) return false;
-  return isNotTls(error.cause) || error.code === 'registry-unreachable';
+  return isPlainHttp(error) || error.transient || error.code === 'registry-unreachable' || error.status === 400;
 }
 
 /** Which schemes a host may be spoken to in: plain http only for loopback and where the user said so. */
@@ -144,5 +169,5 @@ export function schemesFor(
 
 /** True when another endpoint may know better: what to fall through on between a mirror and its registry. */
 export function isEndpointFailure(error: unknown): boolean {
-  return isTsbuildError(error) && error.code.startsWith('registry-');
+  return isTsbuildError(error) && /^(registry|manifest)-/.test(error.code);
 }

@@ -17,7 +17,7 @@ import {
 import { describeRequest, protocolError, RegistryError } from '../errors.ts';
 import type { HttpRequest, HttpResponse } from '../http/message.ts';
 import { readBody } from '../http/read-body.ts';
-import type { Exchange } from './blob-upload.ts';
+import type { Exchange } from './upload-session.ts';
 
 export interface FetchedManifest {
   readonly descriptor: Descriptor;

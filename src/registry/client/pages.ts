@@ -6,7 +6,7 @@ import { describeRequest, protocolError, RegistryError } from '../errors.ts';
 import type { HttpRequest, HttpResponse } from '../http/message.ts';
 import { readBody } from '../http/read-body.ts';
 import { sameOrigin } from '../http/redirects.ts';
-import type { Exchange } from './blob-upload.ts';
+import type { Exchange } from './upload-session.ts';
 
 const maxPages = 10_000;
 const maxEntries = 1_000_000;

@@ -48,6 +48,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     limitPerHost(options.requestsPerHost ?? 8),
     ...listeners(options, now),
   );
+  const lifetime = new AbortController();
   const endpoints = new Map<string, Endpoint>();
 
   const endpoint = (name: string, repository?: string): Endpoint => {
@@ -64,6 +65,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       credentials: (signal) => credentials.find(settings.credentialHost, repository, signal),
       wire,
       retry,
+      policy,
+      lifetime: lifetime.signal,
       userAgent: options.userAgent ?? 'tsbuild',
       now,
     });
@@ -91,7 +94,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       const { response } = await endpoint(registry).expect({ method: 'GET', target: '', signal }, [200]);
       response.body.discard();
     },
-    close: () => transport.close(),
+    async close() {
+      lifetime.abort();
+      await transport.close();
+    },
   };
 }
 

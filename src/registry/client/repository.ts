@@ -24,9 +24,10 @@ import {
 import { mergeScopes, repositoryScope } from '../auth/scope.ts';
 import { isNotFound, isRegistryError, RegistryError } from '../errors.ts';
 import { drain } from '../http/read-body.ts';
-import type { RetryPolicy } from '../http/retry.ts';
-import { downloadBlob } from './blob-download.ts';
-import { type UploadPort, uploadBlob } from './blob-upload.ts';
+import { isTransientStatus, type RetryPolicy } from '../http/retry.ts';
+import { responseError } from '../response-error.ts';
+import { type DownloadPort, downloadBlob } from './blob-download.ts';
+import { uploadBlob } from './blob-upload.ts';
 import { type Endpoint, isEndpointFailure } from './endpoint.ts';
 import {
   acceptHeader,
@@ -37,6 +38,7 @@ import {
 } from './manifest-requests.ts';
 import { pages } from './pages.ts';
 import { ofArtifactType, referrerEntry, referrersOfPage, referrersTag, withReferrer } from './referrers.ts';
+import type { UploadPort } from './upload-session.ts';
 
 export interface RegistryRepository extends BlobSource, BlobSink {
   /** Without tag and digest. */
@@ -72,6 +74,8 @@ export interface RepositoryParts {
 type ReadAttempt<T> = (endpoint: Endpoint, path: string) => Promise<T>;
 
 export class Repository implements RegistryRepository {
+  /** A registry takes a manifest only when it holds what the manifest refers to. */
+  readonly complete = true;
   readonly name: string;
   readonly registry: string;
   readonly repository: string;
@@ -100,6 +104,7 @@ export class Repository implements RegistryRepository {
       await drain(head.response);
       const known = head.response.status === 200 ? descriptorOfHead(head, wanted) : undefined;
       if (known) return known;
+      if (isTransientStatus(head.response.status)) throw await responseError(head.request, head.response, Date.now());
       // The answer to a HEAD has no body to explain a failure, and some registries leave headers out: a GET settles both.
       const fetched = await readManifestResponse(await endpoint.expect({ ...request, method: 'GET' }, [200]), wanted);
       return this.#remember(fetched).descriptor;
@@ -131,26 +136,13 @@ export class Repository implements RegistryRepository {
       }
       return once(known.bytes);
     }
-    return this.#read((endpoint, path) =>
-      downloadBlob(
-        {
-          retry: this.#parts.retry,
-          fetch: (offset) =>
-            endpoint.expect(
-              {
-                method: 'GET',
-                target: `${path}/blobs/${descriptor.digest}`,
-                headers: { 'accept-encoding': 'identity', ...(offset > 0 && { range: `bytes=${offset}-` }) },
-                scopes: pullScopes(path),
-                signal,
-              },
-              offset > 0 ? [200, 206] : [200],
-            ),
-        },
-        descriptor,
-        signal,
-      ),
-    );
+    const port: DownloadPort = {
+      retry: this.#parts.retry,
+      // A mirror that broke off twice is left alone: the registry itself has the rest.
+      fetch: (offset, failures) =>
+        this.#read((endpoint, path) => requestBlob(endpoint, path, descriptor.digest, offset, signal), failures < 2),
+    };
+    return downloadBlob(port, descriptor, signal);
   }
 
   async has(descriptor: Descriptor, signal: AbortSignal): Promise<boolean> {
@@ -297,8 +289,8 @@ export class Repository implements RegistryRepository {
   }
 
   /** Mirrors first; the registry's own failure is the one that is thrown. */
-  async #read<T>(attempt: ReadAttempt<T>): Promise<T> {
-    for (const mirror of this.#parts.mirrors) {
+  async #read<T>(attempt: ReadAttempt<T>, mirrors = true): Promise<T> {
+    for (const mirror of mirrors ? this.#parts.mirrors : []) {
       try {
         return await attempt(mirror, mirror.repositoryPath(this.repository));
       } catch (error) {
@@ -345,6 +337,20 @@ export class Repository implements RegistryRepository {
     }
     return manifest;
   }
+}
+
+function requestBlob(endpoint: Endpoint, path: string, digest: Digest, offset: number, signal: AbortSignal) {
+  return endpoint.expect(
+    {
+      method: 'GET',
+      target: `${path}/blobs/${digest}`,
+      headers: { 'accept-encoding': 'identity', ...(offset > 0 && { range: `bytes=${offset}-` }) },
+      scopes: pullScopes(path),
+      download: true,
+      signal,
+    },
+    offset > 0 ? [200, 206] : [200],
+  );
 }
 
 function pullScopes(path: string): readonly string[] {

@@ -1,16 +1,20 @@
 /**
  * Bounds the requests in flight per host, so that an image with a hundred layers is not a hundred connections.
+ * Three classes have their own slots. An upload may wait for the download it reads from, a download for small requests
+ * (a chunk, a token) of the one who reads it, and small requests wait for nobody: so a copy within one registry never
+ * waits in a circle, however many slots there are.
  * Invariant: a slot is held until the body of the answer ended, failed or was discarded.
  */
 import { Limiter } from '../../core/index.ts';
-import type { HttpResponse, Layer, ResponseBody } from './message.ts';
+import type { HttpRequest, HttpResponse, Layer, ResponseBody } from './message.ts';
 
-/** @param slots requests at once per host and port */
+/** @param slots requests at once per host, port and class */
 export function limitPerHost(slots: number): Layer {
   const limiters = new Map<string, Limiter>();
   return (next) => (request) => {
-    const limiter = limiters.get(request.url.host) ?? new Limiter(slots);
-    limiters.set(request.url.host, limiter);
+    const key = `${classOf(request)} ${request.url.host}`;
+    const limiter = limiters.get(key) ?? new Limiter(slots);
+    limiters.set(key, limiter);
     return new Promise<HttpResponse>((resolve, reject) => {
       limiter
         .run(request.signal, async () => {
@@ -20,6 +24,11 @@ export function limitPerHost(slots: number): Layer {
         .catch(reject);
     });
   };
+}
+
+function classOf(request: HttpRequest): 'upload' | 'download' | 'small' {
+  if (request.body?.kind === 'stream') return 'upload';
+  return request.download ? 'download' : 'small';
 }
 
 function watched(body: ResponseBody, onEnd: () => void): ResponseBody {

@@ -26,6 +26,8 @@ export interface HttpRequest {
   readonly scopes?: readonly string[];
   /** False: a failure goes to the caller, who has a better way to try again. Default: true. */
   readonly retry?: boolean;
+  /** True when the answer is a blob that someone reads at their own pace. */
+  readonly download?: boolean;
   /** Milliseconds until the headers of the answer. Default: the transport's. */
   readonly headersTimeout?: number;
 }

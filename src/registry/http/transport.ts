@@ -27,8 +27,6 @@ export interface TransportOptions {
   readonly timeouts?: Timeouts;
   /** TLS settings of a host (`name` or `name:port`). */
   readonly tlsFor?: (host: string) => TlsSettings | undefined;
-  /** Connections per host. Default 16. */
-  readonly connections?: number;
 }
 
 export interface Transport {
@@ -56,8 +54,8 @@ export function createTransport(options: TransportOptions): Transport {
     const undici = await import('undici');
     const secure = tlsOptions(tls);
     const connect = { ...secure, timeout: timeouts.connect, ...(guarded && { lookup: guardedLookup }) };
+    // Connections are not bounded here: the limit per host knows which requests may wait for which.
     const common: Agent.Options = {
-      connections: options.connections ?? 16,
       pipelining: 1,
       keepAliveTimeout: 10_000,
       connect,
