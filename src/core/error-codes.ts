@@ -105,4 +105,18 @@ export type ErrorCode =
   | 'layer-source-unreadable'
   | 'layer-upper-unsupported'
   | 'layer-io'
-  | 'worker-failed';
+  | 'worker-failed'
+  // builder: dockerfile
+  | 'dockerfile-empty'
+  | 'dockerfile-directive'
+  | 'dockerfile-instruction'
+  | 'dockerfile-arguments'
+  | 'dockerfile-key-value'
+  | 'dockerfile-flag'
+  | 'dockerfile-mount'
+  | 'dockerfile-json'
+  | 'dockerfile-heredoc'
+  | 'dockerfile-order'
+  | 'dockerfile-stage-name'
+  | 'dockerfile-onbuild'
+  | 'dockerfile-healthcheck';

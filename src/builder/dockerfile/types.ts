@@ -21,6 +21,9 @@ export interface Heredoc {
   /** `3<<EOF` has 3; default 0. */
   readonly fd: number;
   readonly content: string;
+  /** The lines as written, tabs included, without the terminator. */
+  readonly raw: string;
+  /** Of the word that announces it, `<<EOF`. */
   readonly range: Range;
 }
 
@@ -35,6 +38,10 @@ interface Common {
   readonly range: Range;
   /** The instruction with continuations joined and comments dropped, heredoc bodies left out. */
   readonly original: string;
+  /** The comment lines directly above, without `#`: descriptions, and `check=skip=…` for this instruction. */
+  readonly comments?: readonly string[];
+  /** The last empty line inside its continuations. */
+  readonly emptyContinuation?: Range;
 }
 
 export interface FromInstruction extends Common {
@@ -45,6 +52,8 @@ export interface FromInstruction extends Common {
   readonly name?: string;
   /** As written. */
   readonly nameWord?: Word;
+  /** `AS` as written. */
+  readonly asKeyword?: string;
 }
 
 /** One `--mount=…`: its fields in order, values unexpanded; keys and literal values are validated. */
@@ -62,6 +71,8 @@ export interface RunInstruction extends Common {
   readonly mounts: readonly MountFlag[];
   readonly network?: Word;
   readonly security?: Word;
+  /** `--device=…`, as written. */
+  readonly devices?: readonly Word[];
 }
 
 export type CopySource =
@@ -175,6 +186,8 @@ export interface Diagnostic {
   readonly message: string;
   readonly hint?: string;
   readonly range: Range;
+  /** An error only if the stage it stands in is built: BuildKit reads mounts when it reaches them. */
+  readonly whenBuilt?: true;
 }
 
 export interface Directives {

@@ -108,9 +108,11 @@ function matchEnd(points: Uint32Array, from: number, pattern: Pattern, longest: 
 function closure(positions: readonly number[], pattern: Pattern): number[] {
   const out: number[] = [];
   for (const position of positions) {
-    for (let at = position; at > (out.at(-1) ?? -1); at += 1) {
-      out.push(at);
-      if (pattern[at] !== star) break;
+    let at = position;
+    if (at > (out.at(-1) ?? -1)) out.push(at);
+    while (pattern[at] === star) {
+      at += 1;
+      if (at > (out.at(-1) ?? -1)) out.push(at);
     }
   }
   return out;

@@ -1,0 +1,38 @@
+/** Collects diagnostics while a text is read. */
+import type { ErrorCode, Range } from '../../../core/index.ts';
+import type { Positions } from '../text/positions.ts';
+import type { Diagnostic } from '../types.ts';
+
+/** A range, or the offsets of one. */
+export type Place = Range | readonly [start: number, end: number];
+
+export interface Report {
+  readonly diagnostics: Diagnostic[];
+  error(code: ErrorCode, place: Place, message: string, hint: string): void;
+  /** An error only if the stage it stands in is built. */
+  errorWhenBuilt(code: ErrorCode, place: Place, message: string, hint: string): void;
+  warning(rule: string, place: Place, message: string, hint?: string): void;
+}
+
+export function newReport(positions: Positions): Report {
+  const diagnostics: Diagnostic[] = [];
+  const rangeOf = (place: Place): Range => ('start' in place ? place : positions.range(place[0], place[1]));
+  return {
+    diagnostics,
+    error: (code, place, message, hint) => {
+      diagnostics.push({ severity: 'error', code, message, hint, range: rangeOf(place) });
+    },
+    errorWhenBuilt: (code, place, message, hint) => {
+      diagnostics.push({ severity: 'error', code, message, hint, range: rangeOf(place), whenBuilt: true });
+    },
+    warning: (rule, place, message, hint) => {
+      diagnostics.push({
+        severity: 'warning',
+        code: rule,
+        message,
+        ...(hint !== undefined && { hint }),
+        range: rangeOf(place),
+      });
+    },
+  };
+}
