@@ -54,7 +54,11 @@ export async function parseBuildArguments(
   argv: readonly string[],
   around: BuildSurroundings,
 ): Promise<BuildInvocation> {
-  const flags = parseFlags(argv, buildFlags);
+  return await readBuildFlags(parseFlags(argv, buildFlags), around);
+}
+
+/** The same, for arguments that were cut into flags already. */
+export async function readBuildFlags(flags: ParsedFlags, around: BuildSurroundings): Promise<BuildInvocation> {
   const contextText = onlyContext(flags.positionals);
   const warnings: string[] = [];
   const dockerfile = flags.text('file');

@@ -51,10 +51,13 @@ function drawStep(step: BoardStep, logLines: number, options: FrameOptions): str
   return [line, ...transferLines(step, logLines, options), ...logTail(step, logLines, options)].slice(0, 1 + logLines);
 }
 
-function markOf(step: BoardStep, { style, now }: FrameOptions): string {
+function markOf(step: BoardStep, { style, now, rows }: FrameOptions): string {
   switch (step.outcome) {
     case undefined:
-      return style.cyan(spinner[Math.floor(now / 100) % spinner.length] ?? '*');
+      // In the final picture nothing runs any more.
+      return rows === undefined
+        ? style.yellow('–')
+        : style.cyan(spinner[Math.floor(now / 100) % spinner.length] ?? '*');
     case 'done':
     case 'cached':
       return style.green('✔');

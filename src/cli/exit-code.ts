@@ -1,0 +1,17 @@
+/** Exit codes: 1 a failure, 2 a mistake in the command line, 128 and the signal's number after a signal. */
+import { isTsbuildError, systemErrorCode } from '../core/index.ts';
+
+const usageCodes: ReadonlySet<string> = new Set([
+  'usage',
+  'command-unknown',
+  'flag-unknown',
+  'flag-invalid',
+  'context-unusable',
+  'reference-invalid',
+  'platform-invalid',
+]);
+
+export function exitCodeOf(error: unknown): number {
+  if (isTsbuildError(error)) return usageCodes.has(error.code) ? 2 : 1;
+  return systemErrorCode(error) === 'EPIPE' ? 141 : 1;
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+/**
+ * The entry of the `tsbuild` program: signals, streams that break, the exit code.
+ * Invariant: nothing is imported here that a command may not need; see `command.ts`.
+ */
+import { TsbuildError } from '../core/index.ts';
+import { run } from './run.ts';
+import { processSession } from './session.ts';
+
+const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+
+await main();
+
+/** Ends the process: pools of connections and worker threads must not hold it open. */
+async function main(): Promise<never> {
+  const controller = new AbortController();
+  let stopped: number | undefined;
+  for (const [name, number] of Object.entries(signalNumbers)) {
+    process.on(name, () => {
+      if (stopped !== undefined) exit(stopped);
+      stopped = 128 + number;
+      controller.abort(new TsbuildError({ code: 'interrupted', message: `stopped by ${name}` }));
+    });
+  }
+  // A reader that went away (`tsbuild images | head -1`) is no failure worth words: stop, as SIGPIPE would.
+  process.stdout.on('error', () => {
+    stopped ??= 128 + 13;
+    controller.abort(new TsbuildError({ code: 'interrupted', message: 'standard output was closed' }));
+  });
+  process.stderr.on('error', () => {});
+  const code = await run(process.argv.slice(2), processSession(controller.signal));
+  exit(stopped ?? code);
+}
+
+function exit(status: number): never {
+  if (process.stderr.isTTY) process.stderr.write('\u001b[?25h');
+  process.exit(status);
+}

@@ -1,0 +1,94 @@
+/**
+ * One command line from its arguments to its exit code. What is not needed for a command that succeeds (help, the drawing
+ * of errors) is imported when it is.
+ */
+import { parseFlags } from './args/flag.ts';
+import { aliases, type Command, commands } from './command.ts';
+import type { Session } from './session.ts';
+
+export const exitCodes = { success: 0, failure: 1, usage: 2 } as const;
+
+/** Runs `tsbuild ARGUMENTS`; never throws. Failures are drawn on stderr. */
+export async function run(argv: readonly string[], session: Session): Promise<number> {
+  try {
+    return await dispatch(argv, session);
+  } catch (error) {
+    return await reportFailure(error, session);
+  }
+}
+
+/** Draws a failure on stderr and gives its exit code. */
+export async function reportFailure(error: unknown, session: Session): Promise<number> {
+  const [{ renderError }, { wantsColour }, { exitCodeOf }] = await Promise.all([
+    import('./render-error.ts'),
+    import('./style.ts'),
+    import('./exit-code.ts'),
+  ]);
+  const { stderr, env } = session;
+  stderr.write(
+    renderError(error, {
+      colour: wantsColour(env, stderr.isTTY),
+      columns: stderr.isTTY ? stderr.columns : 120,
+      debug: env.TSBUILD_DEBUG !== undefined && env.TSBUILD_DEBUG !== '' && env.TSBUILD_DEBUG !== '0',
+    }),
+  );
+  return exitCodeOf(error);
+}
+
+async function dispatch(argv: readonly string[], session: Session): Promise<number> {
+  const [first, ...rest] = argv;
+  if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
+    return await help(first === 'help' ? rest : [], session);
+  }
+  if (first === '--version' || first === '-v') return await dispatch(['version', ...rest], session);
+  const name = commandName(first);
+  const command = await load(name ?? 'build');
+  const words = name === undefined ? argv : rest;
+  const flags = parseFlags(words, command.flags);
+  if (flags.on('help')) return await helpFor(command, session);
+  if (name === undefined) await refuseMistypedCommand(first, flags.positionals);
+  await checkWords(command, flags.positionals);
+  return await command.run(flags, session);
+}
+
+function commandName(word: string): string | undefined {
+  const name = Object.hasOwn(aliases, word) ? aliases[word] : word;
+  return name !== undefined && Object.hasOwn(commands, name) ? name : undefined;
+}
+
+async function load(name: string): Promise<Command> {
+  const entry = commands[name];
+  if (entry) return await entry.load();
+  const { unknownCommand } = await import('./usage-errors.ts');
+  throw unknownCommand(name, Object.keys(commands));
+}
+
+async function help(words: readonly string[], session: Session): Promise<number> {
+  const [name] = words;
+  if (name !== undefined) return await helpFor(await load(commandName(name) ?? name), session);
+  const { renderOverview } = await import('./help.ts');
+  session.stdout.write(renderOverview());
+  return exitCodes.success;
+}
+
+async function helpFor(command: Command, session: Session): Promise<number> {
+  const { renderCommandHelp } = await import('./help.ts');
+  session.stdout.write(renderCommandHelp(command, session.stdout.isTTY ? session.stdout.columns : 100));
+  return exitCodes.success;
+}
+
+/** `tsbuild pul alpine` is no build of the directory `pul`. */
+async function refuseMistypedCommand(first: string, positionals: readonly string[]): Promise<void> {
+  if (first !== positionals[0] || !/^[a-z]+$/.test(first)) return;
+  const { existsSync } = await import('node:fs');
+  if (existsSync(first)) return;
+  const { unknownCommand } = await import('./usage-errors.ts');
+  throw unknownCommand(first, [...Object.keys(commands), ...Object.keys(aliases)]);
+}
+
+async function checkWords(command: Command, words: readonly string[]): Promise<void> {
+  const { least, most } = command.words;
+  if (words.length >= least && words.length <= most) return;
+  const { wrongWords } = await import('./usage-errors.ts');
+  throw wrongWords(command.usage, words, least);
+}

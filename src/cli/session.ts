@@ -1,0 +1,57 @@
+/**
+ * The process as a command sees it: environment, streams, and one signal that says stop.
+ * Invariant: nothing in `cli` but this file, `main.ts` and the action's entry touches `process`.
+ */
+
+export interface Terminal {
+  readonly isTTY: boolean;
+  readonly columns: number;
+  readonly rows: number;
+  write(text: string | Uint8Array): void;
+}
+
+export interface Session {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: () => AsyncIterable<Uint8Array>;
+  readonly stdinIsTerminal: boolean;
+  readonly stdout: Terminal;
+  /** For results that are streamed: an archive on `-`. */
+  readonly stdoutStream: NodeJS.WritableStream;
+  readonly stderr: Terminal;
+  readonly signal: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** The session of this very process. */
+export function processSession(signal: AbortSignal): Session {
+  return {
+    env: process.env,
+    stdin: () => process.stdin,
+    get stdinIsTerminal() {
+      return process.stdin.isTTY === true;
+    },
+    stdout: terminalOf(process.stdout),
+    get stdoutStream() {
+      return process.stdout;
+    },
+    stderr: terminalOf(process.stderr),
+    signal,
+    now: Date.now,
+  };
+}
+
+function terminalOf(stream: NodeJS.WriteStream): Terminal {
+  return {
+    get isTTY() {
+      return stream.isTTY === true;
+    },
+    get columns() {
+      return stream.columns > 0 ? stream.columns : 80;
+    },
+    get rows() {
+      return stream.rows > 0 ? stream.rows : 24;
+    },
+    write: (text) => void stream.write(text),
+  };
+}
