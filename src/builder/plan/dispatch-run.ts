@@ -9,26 +9,15 @@ import { lookupIn } from './variables.ts';
 /** Where a heredoc that begins with `#!` is put to be run. */
 export const scriptFolder = '/dev/pipes';
 
+const networks = ['default', 'none', 'host'] as const;
+
 export function dispatchRun(state: StageState, instruction: RunInstruction): void {
   const { options } = state.setting;
   const { args, script } = commandLine(state, instruction);
   const expand = state.expander();
-  const network = instruction.network ? expand(instruction.network) : options.network;
-  const security = instruction.security ? expand(instruction.security) : 'sandbox';
-  if (network !== 'default' && network !== 'none' && network !== 'host') {
-    throw state.fail(instruction.network?.range ?? instruction.range, {
-      code: 'plan-value-invalid',
-      message: `${JSON.stringify(network)} is not a network`,
-      hint: 'Write --network=default, none or host.',
-    });
-  }
-  if (security !== 'sandbox' && security !== 'insecure') {
-    throw state.fail(instruction.security?.range ?? instruction.range, {
-      code: 'plan-value-invalid',
-      message: `${JSON.stringify(security)} is not a security mode`,
-      hint: 'Write --security=sandbox or insecure.',
-    });
-  }
+  // The parser admits no other values.
+  const network = networks.find((name) => name === instruction.network?.raw) ?? options.network;
+  const security = instruction.security?.raw === 'insecure' ? 'insecure' : 'sandbox';
   const mounts = instruction.mounts.map((flag) => planMount(state, instruction, flag, expand));
   state.addStep(
     instruction,

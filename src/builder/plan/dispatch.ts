@@ -4,7 +4,6 @@ import { assertNever } from '../../core/index.ts';
 import type { HealthConfig } from '../../image/index.ts';
 import {
   type ArgInstruction,
-  type Command,
   expandWords,
   type HealthcheckInstruction,
   type StageInstruction,
