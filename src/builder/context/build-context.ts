@@ -95,7 +95,7 @@ const ignoreLimit = 16 * 1024 * 1024;
 
 async function readIgnoreRules(tree: DirectoryTree, ignoreFor: string | undefined): Promise<IgnoreRules | undefined> {
   if (ignoreFor?.startsWith('/')) {
-    const bytes = readOutside(`${ignoreFor}.dockerignore`);
+    const bytes = readRegularFile(`${ignoreFor}.dockerignore`, ignoreLimit);
     if (bytes) return parseIgnoreFile(bytes.toString('utf8'), `${ignoreFor}.dockerignore`);
   } else if (ignoreFor !== undefined) {
     const name = `${cleanPath(ignoreFor)}.dockerignore`;
@@ -104,14 +104,4 @@ async function readIgnoreRules(tree: DirectoryTree, ignoreFor: string | undefine
   }
   const bytes = await tree.readFile(bytePathFromText('.dockerignore'), ignoreLimit);
   return bytes ? parseIgnoreFile(bytes.toString('utf8'), '.dockerignore') : undefined;
-}
-
-/** The ignore file beside a Dockerfile that the user keeps outside the context. */
-function readOutside(path: string): Buffer | undefined {
-  try {
-    return readRegularFile(realpathSync(path), ignoreLimit);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return undefined;
-    throw error;
-  }
 }

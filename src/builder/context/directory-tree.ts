@@ -102,7 +102,7 @@ class FolderTree implements DirectoryTree {
   async readFile(path: BytePath, limit: number): Promise<Buffer | undefined> {
     const entry = this.lookup(this.resolve(path));
     if (entry?.kind !== 'file') return undefined;
-    return readRegularFile(this.#prefix + entry.path, limit);
+    return readOpen(this.#prefix + entry.path, limit, constants.O_NOFOLLOW);
   }
 
   hiddenBy(path: BytePath): string | undefined {
@@ -234,14 +234,22 @@ class FolderTree implements DirectoryTree {
 }
 
 /**
- * The bytes of a file that must be a regular one; a FIFO put in its place does not block.
+ * The bytes of a file of this machine, symlinks followed; undefined when there is none or it is no regular file. A FIFO
+ * in its place does not block.
  * @param limit bytes @throws TsbuildError `context-unreadable`, `file-too-large`
  */
 export function readRegularFile(path: string, limit: number): Buffer | undefined {
+  return readOpen(bytePathFromText(path), limit, 0);
+}
+
+function readOpen(path: string, limit: number, flags: number): Buffer | undefined {
   let file: number;
   try {
-    file = openSync(bytePathForFs(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    file = openSync(bytePathForFs(path), constants.O_RDONLY | constants.O_NONBLOCK | flags);
   } catch (cause) {
+    const code = systemErrorCode(cause);
+    // ENXIO: a socket, or a FIFO nobody writes to. ELOOP: a link was put where a file was.
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENXIO' || code === 'ELOOP') return undefined;
     throw unreadable(path, cause);
   }
   try {

@@ -166,6 +166,11 @@ function compileWhole(pattern: string): NameMatcher {
     const matcher = new Minimatch(pattern, minimatchOptions);
     return (path) => matcher.match(path);
   }
+  // A pattern that begins with `**` and has no other magic is a suffix in Docker: `**file` matches `a/xfile`.
+  if (pattern.startsWith('**') && !hasMagic(pattern.slice(2)) && !pattern.includes('\\')) {
+    const suffix = pattern.slice(2);
+    return (path) => path.endsWith(suffix) || path === suffix.replace(/^\//, '');
+  }
   const expression = new RegExp(`^${goSource(pattern, (isLast) => (isLast ? '.*' : '(?:.*\\/)?'))}$`, 'su');
   return (path) => expression.test(path);
 }
