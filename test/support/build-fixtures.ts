@@ -27,7 +27,10 @@ export interface BuildCase {
   readonly without?: Readonly<Partial<Record<JudgeName, string>>>;
   /** Compare times as well (with docker): for images whose every file comes from COPY. */
   readonly mtime?: boolean;
-  /** Differences we stand by: members of config, `history`, `author` or `/path`s, each with the reason. */
+  /**
+   * Differences we stand by, each with the reason: members of config, `history`, `author`, a `/path`, or `/path/` for
+   * everything below as well.
+   */
   readonly differs?: Readonly<Partial<Record<JudgeName, Readonly<Record<string, string>>>>>;
 }
 

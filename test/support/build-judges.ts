@@ -58,10 +58,16 @@ export function imageDifferences(
 ): string[] {
   const explained = Object.keys(fixture.build.differs?.[judge] ?? {});
   const docker = judge === 'docker';
+  // buildah makes the directory of every volume.
+  const volumes = Object.keys((theirs.config.config?.Volumes as Record<string, unknown> | undefined) ?? {}).map(
+    (name) => `${name}/`,
+  );
   const comparison: TreeComparison = {
     // buildah writes hardlinks as it meets them, and copies without them.
     without: [...(docker && fixture.build.mtime ? [] : (['mtime'] as const)), ...(docker ? [] : (['links'] as const))],
-    ignore: explained.filter((name) => name.startsWith('/')).map((name) => name.slice(1)),
+    ignore: [...explained.filter((name) => name.startsWith('/')), ...(docker ? [] : volumes)].map((name) =>
+      name.slice(1),
+    ),
   };
   return [
     ...treeDifferences(ours.tree, flatten(theirs), judge, comparison),

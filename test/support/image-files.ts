@@ -183,15 +183,13 @@ function uncompressed(layer: Buffer): Buffer {
 }
 
 function filesOf(archive: Buffer): Map<string, Buffer> {
+  const entries = readTar(archive);
   const files = new Map<string, Buffer>();
-  for (const entry of readTar(archive)) {
-    if (entry.kind === 'file' && entry.content) files.set(entry.path, entry.content);
-    // docker save writes a layer that two images share as a link to the first.
-    if (entry.kind === 'symlink' || entry.kind === 'hardlink') {
-      const target = entry.linkTarget?.replace(/^(\.\.\/)+/, '') ?? '';
-      const content = files.get(target);
-      if (content) files.set(entry.path, content);
-    }
+  for (const entry of entries) if (entry.kind === 'file' && entry.content) files.set(entry.path, entry.content);
+  // docker save writes a layer that occurs twice as a link to the other, which may come later.
+  for (const entry of entries) {
+    const content = files.get(entry.linkTarget?.replace(/^(\.\.\/)+/, '') ?? '');
+    if (content) files.set(entry.path, content);
   }
   return files;
 }

@@ -111,7 +111,7 @@ function removeAll(tree: Map<string, TreeNode>, path: string): void {
 export interface TreeComparison {
   /** Members that are not compared: `mtime` nearly always, `links` where a tool breaks hardlinks. */
   readonly without: readonly (keyof TreeNode)[];
-  /** Paths not compared, with everything below them. */
+  /** Paths not compared; one with a trailing slash stands for everything below it as well. */
   readonly ignore?: readonly string[];
 }
 
@@ -122,7 +122,8 @@ export function treeDifferences(
   theirName: string,
   { without, ignore = [] }: TreeComparison,
 ): string[] {
-  const ignored = (path: string) => ignore.some((prefix) => path === prefix || path.startsWith(`${prefix}/`));
+  const ignored = (path: string) =>
+    ignore.some((name) => path === name || (name.endsWith('/') && `${path}/`.startsWith(name)));
   const lines: string[] = [];
   for (const path of [...new Set([...ours.keys(), ...theirs.keys()])].sort()) {
     if (path === '' || ignored(path)) continue;
