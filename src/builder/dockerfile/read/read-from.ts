@@ -4,10 +4,10 @@ import type { FromInstruction } from '../types.ts';
 import { type Common, commonOf } from './common.ts';
 import { readFlags } from './flags.ts';
 import { argumentsRange, type InstructionLine, wordOf } from './line.ts';
-import { splitBlank } from './words.ts';
+import { lineWords } from './structure.ts';
 
 export function readFrom(on: InstructionLine): FromInstruction | undefined {
-  const [image, as, name, ...more] = splitBlank(on.line.text, on.from, on.to);
+  const [image, as, name, ...more] = lineWords(on.line.text, on.from, on.to);
   const flags = readFlags('FROM', on.flags, { platform: 'string' }, on.range, on.report);
   const platform = flags.one('platform');
   const common: Common = commonOf(on);

@@ -16,13 +16,8 @@ import { readFrom } from './read-from.ts';
 import { mixedArray, readCommandInstruction, readHealthcheck, readRun, readShell } from './read-run.ts';
 import { readArg, readExpose, readPairs, readVolume, readWord } from './read-words.ts';
 import type { Report } from './report.ts';
-import { lineStructure } from './structure.ts';
+import { instructionNames, lineStructure } from './structure.ts';
 import { nearest, suggestion } from './suggest.ts';
-
-export const instructionNames = [
-  ...['ADD', 'ARG', 'CMD', 'COPY', 'ENTRYPOINT', 'ENV', 'EXPOSE', 'FROM', 'HEALTHCHECK', 'LABEL', 'MAINTAINER'],
-  ...['ONBUILD', 'RUN', 'SHELL', 'STOPSIGNAL', 'USER', 'VOLUME', 'WORKDIR'],
-] as const;
 
 const withJson = new Set(['ADD', 'COPY', 'RUN', 'CMD', 'ENTRYPOINT', 'SHELL', 'VOLUME']);
 const withHeredocs = new Set(['ADD', 'COPY', 'RUN']);

@@ -12,7 +12,8 @@ import type {
 import { commonOf } from './common.ts';
 import { readFlags } from './flags.ts';
 import { argumentsRange, type InstructionLine, restWord, wordOf } from './line.ts';
-import { type Piece, splitBlank, splitQuoted } from './words.ts';
+import { lineWords } from './structure.ts';
+import { type Piece, splitQuoted } from './words.ts';
 
 /** The strings of the JSON form as words (their text is what the JSON means); undefined: another form. */
 export function jsonWords(on: InstructionLine): Word[] | undefined {
@@ -138,7 +139,7 @@ export function readWord(on: InstructionLine, name: keyof typeof wordKinds): Wor
 
 export function readExpose(on: InstructionLine): WordsInstruction | undefined {
   readFlags('EXPOSE', on.flags, {}, on.range, on.report);
-  const words = splitBlank(on.line.text, on.from, on.to).map((piece) => wordOf(on, piece));
+  const words = lineWords(on.line.text, on.from, on.to).map((piece) => wordOf(on, piece));
   if (words.length > 0) return { kind: 'expose', ...commonOf(on), words };
   on.report.error(
     'dockerfile-arguments',
@@ -151,7 +152,7 @@ export function readExpose(on: InstructionLine): WordsInstruction | undefined {
 
 export function readVolume(on: InstructionLine): WordsInstruction | undefined {
   readFlags('VOLUME', on.flags, {}, on.range, on.report);
-  const written = jsonWords(on) ?? splitBlank(on.line.text, on.from, on.to).map((piece) => wordOf(on, piece));
+  const written = jsonWords(on) ?? lineWords(on.line.text, on.from, on.to).map((piece) => wordOf(on, piece));
   const words = written.map(({ raw, range }) => ({ raw: raw.trim(), range }));
   if (words.length > 0 && words.every(({ raw }) => raw !== '')) return { kind: 'volume', ...commonOf(on), words };
   const message = words.length === 0 ? 'VOLUME names no path' : 'VOLUME has an empty path';
