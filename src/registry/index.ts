@@ -1,7 +1,10 @@
+export { authFilePaths, type CredentialEnvironment } from './auth/auth-file.ts';
 export * from './auth/credentials.ts';
+export { type LoginRequest, type LoginResult, login, logout, registryHost } from './auth/login.ts';
+export { type StoredCredentialsOptions, storedCredentials } from './auth/stored-credentials.ts';
 export * from './client/client-options.ts';
 export type { FetchedManifest } from './client/manifest-requests.ts';
-export * from './client/registry-client.ts';
+export { createRegistryClient, type RegistryClient } from './client/registry-client.ts';
 export type { RegistryRepository } from './client/repository.ts';
 export * from './config/registry-settings.ts';
 export { isNotFound, isRegistryError, RegistryError } from './errors.ts';
