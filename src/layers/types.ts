@@ -29,7 +29,16 @@ export type EntryContent =
   /** A file below a directory: opened relative to it, never through a symlink, never when it is no regular file. */
   | { readonly kind: 'file'; readonly root: string; readonly path: BytePath }
   /** A range of a file tsbuild owns, e.g. of an uncompressed layer blob. */
-  | { readonly kind: 'range'; readonly file: string; readonly offset: number }
+  | {
+      readonly kind: 'range';
+      readonly file: string;
+      readonly offset: number;
+      /**
+       * A sparse file of an archive: its stored bytes follow each other from `offset` on and belong at these positions;
+       * the rest, up to the entry's size, is zeros.
+       */
+      readonly segments?: readonly { readonly position: number; readonly length: number }[];
+    }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
 
 /** One entry of a layer, in tar's terms. Whiteouts are not entries: see WriteLayerOptions and TreeEntry. */

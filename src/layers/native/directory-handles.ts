@@ -22,7 +22,7 @@ export class DirectoryHandles {
     this.#capacity = Math.max(2, capacity);
   }
 
-  /** Valid until the next call. Throws Node-like errors: ENOENT, ENOTDIR, ELOOP (a symlink is in the way). */
+  /** Valid during the next call too, not longer. Throws Node-like errors: ENOENT, ENOTDIR, ELOOP (a symlink is in the way). */
   fd(path: BytePath): number {
     if (path === '') return this.root;
     const known = this.#open.get(path);
@@ -84,6 +84,6 @@ function openDirectoryBeneath(root: number, path: BytePath): number {
 }
 
 /** Opens the root of a tree by a path of this machine; the path may hold symlinks, it is tsbuild's or the user's own. */
-export function openRoot(path: string | Buffer): number {
+export function openRoot(path: string): number {
   return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
 }

@@ -58,7 +58,7 @@ export function scanDirectory(fd: number): ScannedEntry[] {
   for (let at = 0; at < numbers.length; ) {
     const length = numbers[at + slots] ?? 0;
     const nameAt = (at + slots + 1) * 8;
-    const name = aligned.latin1Slice(nameAt, nameAt + length) as BytePath;
+    const name = aligned.toString('latin1', nameAt, nameAt + length) as BytePath;
     entries.push({ ...statOf(numbers, integers, at), name });
     at += slots + 1 + Math.ceil(length / 8);
   }

@@ -13,13 +13,13 @@ export function parsePaxRecords(data: Buffer): PaxRecords {
   let at = 0;
   while (at < data.length) {
     const space = data.indexOf(0x20, at);
-    const digits = space < 0 || space - at > 10 ? '' : data.latin1Slice(at, space);
+    const digits = space < 0 || space - at > 10 ? '' : data.toString('latin1', at, space);
     const length = /^[0-9]+$/.test(digits) ? Number(digits) : 0;
     const end = at + length;
     if (length < 5 || end > data.length || data[end - 1] !== 0x0a || end <= space) {
       return tarError('tar-invalid', 'a PAX record has a wrong length');
     }
-    const record = data.latin1Slice(space + 1, end - 1);
+    const record = data.toString('latin1', space + 1, end - 1);
     const equals = record.indexOf('=');
     if (equals <= 0) return tarError('tar-invalid', 'a PAX record has no key');
     records.push([record.slice(0, equals), record.slice(equals + 1)]);
@@ -54,6 +54,6 @@ export function encodePaxRecords(records: PaxRecords): { readonly length: number
     text += `${length} ${key}=${value}\n`;
   }
   const blocks = Buffer.alloc(text.length + paddingOf(text.length));
-  blocks.latin1Write(text, 0);
+  blocks.write(text, 0, 'latin1');
   return { length: text.length, blocks };
 }

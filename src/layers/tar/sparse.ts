@@ -83,7 +83,7 @@ export class SparseMapReader {
 
   /** @returns the map when this block ended it */
   block(data: Buffer): readonly SparseSegment[] | undefined {
-    const lines = (this.#text + data.latin1Slice(0, blockSize)).split('\n');
+    const lines = (this.#text + data.toString('latin1', 0, blockSize)).split('\n');
     this.#text = lines.pop() ?? '';
     for (const line of lines) {
       if (this.#expected === undefined) {

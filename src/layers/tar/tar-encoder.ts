@@ -96,7 +96,7 @@ function recordsOf(entry: HeaderFields, name: string, split: number): [string, s
   for (const [attribute, value] of entry.xattrs ?? []) {
     // A key ends at its first '=': such an attribute has no form in PAX.
     if (attribute.includes('=')) continue;
-    const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).latin1Slice();
+    const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1');
     records.push([`SCHILY.xattr.${attribute}`, text]);
   }
   const needsCharset = records.some(([key, value]) => (key === 'path' || key === 'linkpath') && !isUtf8(value));
@@ -111,7 +111,7 @@ function charsetFirst(a: readonly [string, string], b: readonly [string, string]
 
 function isUtf8(latin1: string): boolean {
   const bytes = Buffer.from(latin1, 'latin1');
-  return Buffer.from(bytes.utf8Slice(), 'utf8').equals(bytes);
+  return Buffer.from(bytes.toString('utf8'), 'utf8').equals(bytes);
 }
 
 function floorSeconds(nanoseconds: bigint): number {
@@ -137,8 +137,8 @@ function writeBlock(
 ): void {
   target.fill(0, offset, offset + blockSize);
   const rest = split > 0 ? name.slice(split + 1) : name;
-  target.latin1Write(rest, offset, Math.min(rest.length, field.name[1]));
-  if (split > 0) target.latin1Write(name, offset + field.prefix[0], split);
+  target.write(rest, offset, Math.min(rest.length, field.name[1]), 'latin1');
+  if (split > 0) target.write(name, offset + field.prefix[0], split, 'latin1');
   writeOctal(target, offset, field.mode, entry.mode & 0o7777);
   writeOctal(target, offset, field.uid, entry.uid <= largestShort ? entry.uid : 0);
   writeOctal(target, offset, field.gid, entry.gid <= largestShort ? entry.gid : 0);
@@ -147,8 +147,8 @@ function writeBlock(
   writeOctal(target, offset, field.mtime, seconds >= 0 && seconds <= largestLong ? seconds : 0);
   target[offset + field.typeflag[0]] = typeflag;
   const link = entry.linkTarget ?? '';
-  if (link !== '') target.latin1Write(link, offset + field.linkName[0], Math.min(link.length, field.linkName[1]));
-  target.latin1Write('ustar\u000000', offset + field.magic[0], 8);
+  if (link !== '') target.write(link, offset + field.linkName[0], Math.min(link.length, field.linkName[1]), 'latin1');
+  target.write('ustar\x0000', offset + field.magic[0], 8, 'latin1');
   writeOctal(target, offset, field.deviceMajor, entry.device?.major ?? 0);
   writeOctal(target, offset, field.deviceMinor, entry.device?.minor ?? 0);
   writeChecksum(target, offset);

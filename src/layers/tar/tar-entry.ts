@@ -43,6 +43,7 @@ const largestId = 0xfffffffe;
 
 const kinds: Readonly<Record<string, EntryKind>> = {
   '0': 'file',
+  '\0': 'file',
   '7': 'file',
   S: 'file',
   '1': 'hardlink',
@@ -55,8 +56,9 @@ const kinds: Readonly<Record<string, EntryKind>> = {
 };
 
 /** Bytes stored after the header: the kinds that have no content have none, whatever the size says (as Go and GNU tar read it). */
-export function storedSize(header: RawHeader, records: PaxRecords): number {
-  const kind = kindOf(header);
+export function storedSize(header: RawHeader, overrides: Overrides): number {
+  const { records } = overrides;
+  const kind = kindOf(header, nameOf(header, overrides));
   if (kind !== 'file' && header.typeflag !== 'D') return 0;
   const size = valueOf(records, 'size');
   return size === undefined ? header.size : decimal(size, 'size', Number.MAX_SAFE_INTEGER);
@@ -65,11 +67,11 @@ export function storedSize(header: RawHeader, records: PaxRecords): number {
 /** @throws TsbuildError `tar-invalid`, `tar-unsupported` */
 export function buildEntry(header: RawHeader, overrides: Overrides, size: number, offset: number): TarEntry {
   const { records } = overrides;
-  const kind = kindOf(header);
+  const name = nameOf(header, overrides);
+  const kind = kindOf(header, name);
   const uid = valueOf(records, 'uid');
   const gid = valueOf(records, 'gid');
   const mtime = valueOf(records, 'mtime');
-  const name = overrides.longName ?? valueOf(records, 'path') ?? header.name;
   const link = overrides.longLink ?? valueOf(records, 'linkpath') ?? header.linkName;
   if (name.includes('\0') || link.includes('\0')) return tarError('tar-invalid', 'a name has a NUL');
   if ((kind === 'symlink' || kind === 'hardlink') && link === '') {
@@ -93,13 +95,17 @@ export function buildEntry(header: RawHeader, overrides: Overrides, size: number
   };
 }
 
-function kindOf(header: RawHeader): EntryKind {
+function nameOf(header: RawHeader, { records, longName }: Overrides): string {
+  return longName ?? valueOf(records, 'path') ?? header.name;
+}
+
+function kindOf(header: RawHeader, name: string): EntryKind {
   const kind = kinds[header.typeflag];
   if (kind === undefined) {
-    return tarError('tar-unsupported', `the entry ${shown(header.name)} is of the type ${shown(header.typeflag)}`);
+    return tarError('tar-unsupported', `the entry ${shown(name)} is of the type ${shown(header.typeflag)}`);
   }
   // V7 had no type for directories.
-  return kind === 'file' && header.typeflag === '0' && header.name.endsWith('/') ? 'directory' : kind;
+  return header.typeflag === '\0' && name.endsWith('/') ? 'directory' : kind;
 }
 
 /** The last one counts; an empty value takes the key back. */

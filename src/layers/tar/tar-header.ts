@@ -13,7 +13,7 @@ export interface RawHeader {
   readonly size: number;
   /** Seconds since 1970. */
   readonly mtime: bigint;
-  /** One character; NUL reads as '0'. */
+  /** One character. */
   readonly typeflag: string;
   readonly linkName: string;
   readonly deviceMajor: number;
@@ -29,7 +29,7 @@ export function isZeroBlock(block: Buffer, at: number): boolean {
 /** @throws TsbuildError `tar-invalid` */
 export function parseHeader(block: Buffer, at: number): RawHeader {
   if (!checksumMatches(block, at)) return tarError('tar-invalid', 'a header has a wrong checksum: this is no tar archive, or it is damaged');
-  const magic = block.latin1Slice(at + field.magic[0], at + field.magic[0] + 8);
+  const magic = block.toString('latin1', at + field.magic[0], at + field.magic[0] + 8);
   const isGnu = magic === 'ustar  \0';
   const isPosix = magic.startsWith('ustar\0') || (magic.startsWith('ustar') && !isGnu);
   let name = text(block, at, field.name);
@@ -46,7 +46,7 @@ export function parseHeader(block: Buffer, at: number): RawHeader {
     gid: integer(block, at, field.gid, 'gid'),
     size: integer(block, at, field.size, 'size'),
     mtime: number(block, at, field.mtime, 'mtime'),
-    typeflag: type === 0 ? '0' : String.fromCharCode(type),
+    typeflag: String.fromCharCode(type),
     linkName: text(block, at, field.linkName),
     deviceMajor: hasDevice ? integer(block, at, field.deviceMajor, 'devmajor') : 0,
     deviceMinor: hasDevice ? integer(block, at, field.deviceMinor, 'devminor') : 0,
@@ -97,7 +97,7 @@ function text(block: Buffer, at: number, [offset, length]: Field): string {
   const start = at + offset;
   let end = start;
   while (end < start + length && block[end] !== 0) end++;
-  return block.latin1Slice(start, end);
+  return block.toString('latin1', start, end);
 }
 
 function checksumMatches(block: Buffer, at: number): boolean {
@@ -111,7 +111,7 @@ function checksumMatches(block: Buffer, at: number): boolean {
     // Old tars summed signed characters.
     signed += byte > 127 ? byte - 256 : byte;
   }
-  const written = /^[ \0]*([0-7]+)[ \0]*$/.exec(block.latin1Slice(at + offset, at + offset + length))?.[1];
+  const written = /^[ \0]*([0-7]+)[ \0]*$/.exec(block.toString('latin1', at + offset, at + offset + length))?.[1];
   if (written === undefined) return false;
   const expected = Number.parseInt(written, 8);
   return expected === unsigned || expected === signed;

@@ -143,8 +143,8 @@ export function createTarReader(handlers: TarHandlers, limits: TarLimits = defau
     if (current.filled < current.data.length) return taken;
     const { data, typeflag } = current;
     const nul = data.indexOf(0);
-    if (typeflag === 'L') longName = data.latin1Slice(0, nul < 0 ? data.length : nul);
-    else if (typeflag === 'K') longLink = data.latin1Slice(0, nul < 0 ? data.length : nul);
+    if (typeflag === 'L') longName = data.toString('latin1', 0, nul < 0 ? data.length : nul);
+    else if (typeflag === 'K') longLink = data.toString('latin1', 0, nul < 0 ? data.length : nul);
     else if (typeflag !== 'g') records = parsePaxRecords(data);
     state = skipping(current.padding);
     return taken;
@@ -155,7 +155,7 @@ export function createTarReader(handlers: TarHandlers, limits: TarLimits = defau
     if (sparse === undefined || storedKind(header) !== 'file') return startEntry(header, next, undefined);
     const { realSize, name, segments } = sparse;
     if (segments) return startEntry(header, next, { realSize, segments, name });
-    const left = storedSize(header, records);
+    const left = storedSize(header, { records, longName, longLink });
     state = { kind: 'map', header, realSize, name, reader: new SparseMapReader(limits.sparseSegments), left };
   }
 
@@ -181,9 +181,9 @@ export function createTarReader(handlers: TarHandlers, limits: TarLimits = defau
   ): void {
     entries += 1;
     if (entries > limits.entries) return tarError('tar-limit', `the archive has more than ${limits.entries} entries`);
-    const stored = sparse?.stored ?? storedSize(header, records);
-    const size = sparse?.realSize ?? stored;
     const overrides = { records, longName: longName ?? sparse?.name, longLink };
+    const stored = sparse?.stored ?? storedSize(header, overrides);
+    const size = sparse?.realSize ?? stored;
     const plain = buildEntry(header, overrides, size, offset);
     if (size > limits.fileSize) {
       return tarError('tar-limit', `the file ${shown(plain.name)} has ${size} bytes; ${limits.fileSize} are allowed`);
@@ -237,5 +237,5 @@ function skipping(left: number): State {
 }
 
 function storedKind(header: RawHeader): 'file' | 'other' {
-  return header.typeflag === '0' || header.typeflag === '7' ? 'file' : 'other';
+  return header.typeflag === '0' || header.typeflag === '7' || header.typeflag === '\0' ? 'file' : 'other';
 }

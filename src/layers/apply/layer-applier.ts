@@ -1,0 +1,345 @@
+/**
+ * Unpacks one layer into a directory in overlayfs form (OCI image spec, layer.md, "Applying Changesets").
+ *
+ * A name means the path it has in the merged tree of this layer and those below: parents that are symlinks, here or
+ * below, are followed inside the tree, so `var/run/x` above `var/run -> /run` lands in `run/x`; the last component is
+ * never followed. Parents the layer does not name are made as overlayfs would copy them up, with the metadata they
+ * have below. Entries take effect in order, the last one wins; whiteouts concern the layers below only, wherever they
+ * stand.
+ * Invariant: nothing outside the target is made, changed or read, but for the lowers' files that hardlinks name.
+ */
+import { closeSync, readSync } from 'node:fs';
+import { type BytePath, TsbuildError } from '../../core/index.ts';
+import { fileType } from '../native/stat.ts';
+import { layerName } from '../tar/layer-path.ts';
+import type { TarEntry } from '../tar/tar-entry.ts';
+import { shown } from '../tar/tar-errors.ts';
+import type { TarHandlers } from '../tar/tar-reader.ts';
+import { baseName, childPath, parentPath, resolvePlace } from '../tree/resolve-place.ts';
+import { naming } from '../worker/system-error.ts';
+import { FileContent } from './file-content.ts';
+import { type LowerEntry, LowerStack, type OverlayXattrPrefix } from './lower-stack.ts';
+import { Notes } from './notes.ts';
+import { newOwnDirectory, type OwnDirectory, type OwnNode, type Place } from './own-tree.ts';
+import { Target } from './target.ts';
+
+export interface ApplyOptions {
+  /** An empty directory. */
+  readonly target: string;
+  /** The unpacked layers below, highest first. */
+  readonly lowers: readonly string[];
+  readonly xattrPrefix: OverlayXattrPrefix;
+}
+
+/** What a directory gets that no layer describes. Its time is fixed so that unpacking twice gives the same. */
+const unnamedDirectory = { mode: 0o755, uid: 0, gid: 0, mtime: 0n, xattrs: undefined } as const;
+const copyBytes = 1024 * 1024;
+
+export class LayerApplier implements TarHandlers {
+  readonly #notes = new Notes();
+  readonly #target: Target;
+  readonly #lowers: LowerStack;
+  readonly #root: OwnDirectory = newOwnDirectory('' as BytePath);
+  readonly #rootPlace: Place = { parent: undefined, path: '' as BytePath, own: this.#root, merged: true };
+  #content: FileContent | undefined;
+  /** The directory of the entry before, by its name in the archive: the next one is usually in it too. */
+  #last: { readonly name: string; readonly place: Place } | undefined;
+
+  constructor(options: ApplyOptions) {
+    this.#lowers = new LowerStack(options.lowers, options.xattrPrefix);
+    this.#target = new Target(options.target, options.xattrPrefix, this.#notes);
+  }
+
+  onEntry(entry: TarEntry): void {
+    naming('unpacking', entry.name, () => this.#enter(entry));
+  }
+
+  onData(chunk: Buffer, position: number): void {
+    this.#content?.write(chunk, position);
+  }
+
+  onEntryEnd(entry: TarEntry): void {
+    naming('unpacking', entry.name, () => this.#content?.end());
+    this.#content = undefined;
+  }
+
+  /** Whiteouts, opaque marks and the directories' metadata. @returns what could not be made as the layer says */
+  finish(): readonly string[] {
+    const pending: { directory: OwnDirectory; merged: boolean; entered: boolean }[] = [
+      { directory: this.#root, merged: !this.#root.opaque, entered: false },
+    ];
+    for (let top = pending.at(-1); top !== undefined; top = pending.at(-1)) {
+      const { directory, merged } = top;
+      if (top.entered) {
+        pending.pop();
+        naming('unpacking', directory.path, () => this.#finishDirectory(directory, merged));
+        continue;
+      }
+      top.entered = true;
+      for (const child of directory.children.values()) {
+        if (typeof child !== 'string') {
+          pending.push({ directory: child, merged: merged && !child.opaque, entered: false });
+        }
+      }
+    }
+    return this.#notes.sentences();
+  }
+
+  close(): void {
+    this.#content?.close();
+    this.#target.close();
+    this.#lowers.close();
+  }
+
+  #enter(entry: TarEntry): void {
+    const name = layerName(entry.name);
+    switch (name.kind) {
+      case 'ignored':
+        return;
+      case 'opaque':
+        return this.#makeOpaque(name.path);
+      case 'whiteout':
+        return this.#takeAway(name.path);
+      case 'entry':
+        return name.path === '' ? this.#describeRoot(entry) : this.#place(entry, name.path);
+    }
+  }
+
+  #describeRoot(entry: TarEntry): void {
+    if (entry.kind !== 'directory') throw invalid(`${shown(entry.name)} would take the place of the root directory`);
+    this.#root.metadata = { ...entry, xattrs: entry.xattrs };
+  }
+
+  #place(entry: TarEntry, path: BytePath): void {
+    const parent = this.#materialize(this.#parentPlace(path), entry.name);
+    const name = baseName(path);
+    const before = parent.children.get(name);
+    const own = childPath(parent.path, name) as BytePath;
+    if (entry.kind === 'directory') {
+      const directory = typeof before === 'object' ? before : this.#newDirectory(parent, name, before);
+      directory.metadata = { ...entry, xattrs: entry.xattrs };
+      return;
+    }
+    const link = entry.kind === 'hardlink' ? this.#linkSource(entry) : undefined;
+    if (link?.path === own) return;
+    this.#clear(parent, name, before);
+    parent.children.set(name, this.#make(entry, parent, name, link));
+  }
+
+  #make(entry: TarEntry, parent: OwnDirectory, name: string, link: LinkSource | undefined): OwnNode {
+    switch (entry.kind) {
+      case 'file':
+        this.#content = new FileContent(this.#target, entry, parent.path, name);
+        return 'file';
+      case 'symlink':
+        this.#target.makeSymlink(parent.path, name, entry.linkTarget ?? '', entry);
+        return 'symlink';
+      case 'hardlink':
+        if (!link) throw invalid(`${shown(entry.name)} links to nothing`);
+        this.#target.makeHardlink(link.directory, link.name, parent.path, name);
+        return link.node;
+      case 'char':
+      case 'block':
+      case 'fifo':
+        this.#target.makeNode(parent.path, name, entry.kind, entry.device ?? { major: 0, minor: 0 }, entry);
+        return 'other';
+      case 'directory':
+        throw invalid(`${shown(entry.name)} is a directory`);
+    }
+  }
+
+  #newDirectory(parent: OwnDirectory, name: string, before: OwnNode | undefined): OwnDirectory {
+    this.#clear(parent, name, before);
+    this.#target.makeDirectory(parent.path, name);
+    const made = newOwnDirectory(childPath(parent.path, name) as BytePath);
+    // A whiteout or a file of this layer came first: what lies below was gone by then.
+    made.opaque = before !== undefined || (parent.gone?.has(name) ?? false);
+    parent.children.set(name, made);
+    return made;
+  }
+
+  /** Frees a name for another entry, as tar does when one replaces another. */
+  #clear(parent: OwnDirectory, name: string, before: OwnNode | undefined): void {
+    if (before === undefined) return;
+    this.#last = undefined;
+    const doomed: { directory: BytePath; name: string; node: OwnNode }[] = [
+      { directory: parent.path, name, node: before },
+    ];
+    // Parents come before their children in the list, so it is undone from its end.
+    for (let i = 0; i < doomed.length; i++) {
+      const node = doomed[i]?.node;
+      if (typeof node !== 'object') continue;
+      for (const [child, below] of node.children) doomed.push({ directory: node.path, name: child, node: below });
+    }
+    for (const { directory, name: child, node } of doomed.reverse()) {
+      this.#target.remove(directory, child, typeof node === 'object');
+    }
+    parent.children.delete(name);
+  }
+
+  #takeAway(path: BytePath): void {
+    const place = this.#parentPlace(path);
+    const name = baseName(path);
+    const own = place.own?.children.get(name);
+    if (typeof own === 'object') own.opaque = true;
+    if (own !== undefined || !this.#isBelow(place, name)) return;
+    const parent = this.#materialize(place, path);
+    parent.gone ??= new Set();
+    parent.gone.add(name);
+    this.#last = undefined;
+  }
+
+  #makeOpaque(path: BytePath): void {
+    const place = this.#resolve(path);
+    if (!place.own && !this.#exists(place)) return;
+    this.#materialize(place, path).opaque = true;
+    this.#last = undefined;
+  }
+
+  /** A file that a hardlink names; one of the layers below is copied up first, as overlayfs does. */
+  #linkSource(entry: TarEntry): LinkSource | undefined {
+    const link = layerName(entry.linkTarget ?? '');
+    if (link.kind !== 'entry' || link.path === '') return undefined;
+    const place = this.#parentPlace(link.path);
+    const name = baseName(link.path);
+    const path = childPath(place.path, name) as BytePath;
+    const own = place.own?.children.get(name);
+    if (typeof own === 'object') throw invalid(`the hardlink ${shown(entry.name)} names a directory`);
+    if (own !== undefined) return { directory: place.path, name, path, node: own };
+    const below = this.#below(place, name);
+    if (!below || below.stat.type === fileType.directory) return undefined;
+    const parent = this.#materialize(place, entry.name);
+    const node = this.#copyUp(below, parent, name);
+    parent.children.set(name, node);
+    return { directory: parent.path, name, path, node };
+  }
+
+  #copyUp(below: LowerEntry, parent: OwnDirectory, name: string): OwnNode {
+    const { stat } = below;
+    const xattrs = this.#lowers.xattrs(below);
+    const metadata = { ...stat, ...(xattrs && { xattrs }) };
+    if (stat.type === fileType.symlink) {
+      this.#target.makeSymlink(parent.path, name, this.#lowers.readlink(below), metadata);
+      return 'symlink';
+    }
+    if (stat.type !== fileType.regular) {
+      const kind = stat.type === fileType.fifo ? 'fifo' : stat.type === fileType.char ? 'char' : 'block';
+      this.#target.makeNode(parent.path, name, kind, stat, metadata);
+      return 'other';
+    }
+    const from = this.#lowers.open(below);
+    try {
+      const to = this.#target.createFile(parent.path, name);
+      try {
+        const buffer = Buffer.allocUnsafe(Math.min(copyBytes, Math.max(1, stat.size)));
+        for (let at = 0; ; ) {
+          const count = readSync(from, buffer, 0, buffer.length, at);
+          if (count === 0) break;
+          this.#target.writeAt(to, buffer.subarray(0, count), at);
+          at += count;
+        }
+        this.#target.finishFile(to, metadata, name);
+      } finally {
+        closeSync(to);
+      }
+    } finally {
+      closeSync(from);
+    }
+    return 'file';
+  }
+
+  /** Where the parent of a path is in the merged tree. */
+  #parentPlace(path: BytePath): Place {
+    const parent = parentPath(path);
+    if (this.#last?.name === parent) return this.#last.place;
+    const place = this.#resolve(parent);
+    // Only the layer's own directories: what lies below may be replaced by any entry.
+    if (place.own) this.#last = { name: parent, place };
+    return place;
+  }
+
+  #resolve(path: string): Place {
+    return resolvePlace(this.#rootPlace, path, (at, name) => {
+      const path = childPath(at.path, name) as BytePath;
+      const own = at.own?.children.get(name);
+      if (own === 'symlink') return this.#target.readlink(at.path, name);
+      if (typeof own === 'string') throw invalid(`${shown(path)} is no directory, yet something is to be put below it`);
+      if (own) return { parent: at, path, own, merged: showsThrough(at) && !own.opaque };
+      const below = this.#below(at, name);
+      if (!below) return { parent: at, path, own: undefined, merged: false };
+      if (below.stat.type === fileType.symlink) return this.#lowers.readlink(below);
+      if (below.stat.type === fileType.directory) return { parent: at, path, own: undefined, merged: true };
+      throw invalid(`${shown(path)} is no directory in the layers below, yet something is to be put below it`);
+    });
+  }
+
+  /** Makes a place a directory of this layer, and all above it. */
+  #materialize(place: Place, forName: string): OwnDirectory {
+    if (place.own) return place.own;
+    const missing: Place[] = [];
+    let at: Place = place;
+    while (!at.own && at.parent) {
+      missing.push(at);
+      at = at.parent;
+    }
+    let own = at.own ?? this.#root;
+    for (const { path } of missing.reverse()) {
+      const name = baseName(path);
+      const before = own.children.get(name);
+      if (typeof before === 'string') throw invalid(`${shown(forName)} is to be put below a file`);
+      own = before ?? this.#newDirectory(own, name, undefined);
+    }
+    return own;
+  }
+
+  #exists(place: Place): boolean {
+    return place.parent === undefined || place.own !== undefined || place.merged;
+  }
+
+  #isBelow(place: Place, name: string): boolean {
+    return this.#below(place, name) !== undefined;
+  }
+
+  #below(place: Place, name: string): LowerEntry | undefined {
+    if (!showsThrough(place) || place.own?.gone?.has(name)) return undefined;
+    return this.#lowers.lookup(place.path, name);
+  }
+
+  #finishDirectory(directory: OwnDirectory, merged: boolean): void {
+    if (merged) {
+      for (const gone of directory.gone ?? []) {
+        if (!directory.children.has(gone)) this.#target.makeWhiteout(directory.path, gone);
+      }
+    }
+    const below = directory.opaque || !directory.metadata ? this.#directoryBelow(directory) : undefined;
+    const inherited = merged && below ? { ...below.stat, xattrs: this.#lowers.xattrs(below) } : undefined;
+    // Where nothing lies below, the mark would only cost overlayfs a look at every lower.
+    const opaque = directory.opaque && below !== undefined;
+    this.#target.finishDirectory(directory.path, directory.metadata ?? inherited ?? unnamedDirectory, opaque);
+  }
+
+  #directoryBelow({ path }: OwnDirectory): LowerEntry | undefined {
+    const below = path === '' ? this.#lowers.root() : this.#lowers.lookup(parentPath(path), baseName(path));
+    return below?.stat.type === fileType.directory ? below : undefined;
+  }
+}
+
+interface LinkSource {
+  readonly directory: BytePath;
+  readonly name: string;
+  readonly path: BytePath;
+  readonly node: OwnNode;
+}
+
+/** Whether names of the layers below are seen in this directory. */
+function showsThrough(place: Place): boolean {
+  return place.merged && !place.own?.opaque;
+}
+
+function invalid(what: string): TsbuildError {
+  return new TsbuildError({
+    code: 'layer-invalid',
+    message: what,
+    hint: 'The layer is not one a builder makes; ask whoever published it.',
+  });
+}

@@ -1,0 +1,121 @@
+/**
+ * What unpacked layers show together, read from their directories as overlayfs reads its lowers (kernel documentation,
+ * overlayfs.rst): the highest layer that has a name decides; directories merge down to the first opaque one; whiteouts
+ * hide, as character device 0/0 or, in directories marked `x`, as an empty file with the whiteout attribute.
+ * Invariant: every directory is opened without following symlinks; nothing outside the layers is read.
+ */
+import { closeSync, constants } from 'node:fs';
+import type { BytePath } from '../../core/index.ts';
+import { native } from '../native/addon.ts';
+import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
+import { type FileStat, fileType, isWhiteoutDevice, statAt } from '../native/stat.ts';
+import { isLayerXattr, readXattrs } from '../native/xattrs.ts';
+import { baseName, childPath, parentPath } from '../tree/resolve-place.ts';
+
+/** Under which overlayfs keeps its marks: `user.` in a user namespace (mount option userxattr), else `trusted.`. */
+export type OverlayXattrPrefix = 'trusted.overlay.' | 'user.overlay.';
+
+export interface LowerEntry {
+  readonly stat: FileStat;
+  readonly directory: BytePath;
+  readonly name: string;
+  /** Index of the layer that decides. */
+  readonly layer: number;
+}
+
+const handlesPerLayer = 16;
+const rememberedDirectories = 4096;
+
+export class LowerStack {
+  readonly #layers: readonly { readonly root: number; readonly handles: DirectoryHandles }[];
+  readonly #prefix: OverlayXattrPrefix;
+  readonly #directories = new Map<string, readonly number[]>();
+
+  /** @param roots highest first, as overlayfs takes them */
+  constructor(roots: readonly string[], prefix: OverlayXattrPrefix) {
+    this.#prefix = prefix;
+    this.#layers = roots.map((path) => {
+      const root = openRoot(path);
+      return { root, handles: new DirectoryHandles(root, handlesPerLayer) };
+    });
+  }
+
+  close(): void {
+    for (const layer of this.#layers) {
+      layer.handles.close();
+      closeSync(layer.root);
+    }
+  }
+
+  /** The root directory as the stack shows it; undefined without layers. */
+  root(): LowerEntry | undefined {
+    const root = this.#layers[0]?.root;
+    const stat = root === undefined ? undefined : statAt(root, '');
+    return stat && { stat, directory: '' as BytePath, name: '', layer: 0 };
+  }
+
+  /** An entry at its own place: no component of `directory` may be a symlink; undefined when there is none. */
+  lookup(directory: string, name: string): LowerEntry | undefined {
+    for (const layer of this.#layersOf(directory)) {
+      const dir = this.#fd(layer, directory);
+      const stat = statAt(dir, name);
+      if (!stat) continue;
+      return this.#isWhiteout(dir, name, stat) ? undefined : { stat, directory: directory as BytePath, name, layer };
+    }
+    return undefined;
+  }
+
+  readlink(entry: LowerEntry): BytePath {
+    return native.readlinkAt(this.#fd(entry.layer, entry.directory), entry.name) as BytePath;
+  }
+
+  xattrs(entry: LowerEntry): Map<string, Uint8Array> | undefined {
+    return readXattrs(this.#fd(entry.layer, entry.directory), entry.name, isLayerXattr);
+  }
+
+  /** A regular file, for reading; the caller closes it. */
+  open(entry: LowerEntry): number {
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+    return native.openBeneath(this.#fd(entry.layer, entry.directory), entry.name, flags, 0);
+  }
+
+  /** The layers whose directory of that path is visible, highest first; none when it is no directory. */
+  #layersOf(path: string): readonly number[] {
+    const known = this.#directories.get(path);
+    if (known) return known;
+    const found = path === '' ? this.#layers.map((_, index) => index) : this.#merge(parentPath(path), baseName(path));
+    if (this.#directories.size >= rememberedDirectories) this.#directories.clear();
+    this.#directories.set(path, found);
+    return found;
+  }
+
+  #merge(directory: string, name: string): number[] {
+    const layers = this.#layersOf(directory);
+    const merged: number[] = [];
+    for (const layer of layers) {
+      const dir = this.#fd(layer, directory);
+      const stat = statAt(dir, name);
+      if (!stat) continue;
+      if (stat.type !== fileType.directory || this.#isWhiteout(dir, name, stat)) break;
+      merged.push(layer);
+      if (layer !== layers.at(-1) && this.#opaque(this.#fd(layer, childPath(directory, name))) === 'y') break;
+    }
+    return merged;
+  }
+
+  #isWhiteout(dir: number, name: string, stat: FileStat): boolean {
+    if (isWhiteoutDevice(stat)) return true;
+    if (stat.type !== fileType.regular || stat.size !== 0 || this.#opaque(dir) !== 'x') return false;
+    return native.getXattr(dir, name, `${this.#prefix}whiteout`) !== undefined;
+  }
+
+  #opaque(fd: number): string | undefined {
+    return native.getXattr(fd, '', `${this.#prefix}opaque`)?.toString('latin1');
+  }
+
+  #fd(layer: number, directory: string): number {
+    const handles = this.#layers[layer]?.handles;
+    if (!handles) throw new RangeError(`no layer ${layer}`);
+    return handles.fd(directory as BytePath);
+  }
+}

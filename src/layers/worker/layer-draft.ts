@@ -1,0 +1,145 @@
+/**
+ * The file a new layer is written to: tar bytes through one buffer, hashed as they pass.
+ * Invariant: every byte of the file went through the hash once; memory is the buffer's, whatever the layer's size.
+ */
+import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { createDigestHasher, type Digest, type DigestHasher } from '../../image/index.ts';
+import { native } from '../native/addon.ts';
+import { encodeHeader, endOfArchive, type HeaderFields } from '../tar/tar-encoder.ts';
+import { blockSize, paddingOf } from '../tar/tar-format.ts';
+import type { JobControl } from './job-control.ts';
+
+const bufferSize = 1024 * 1024;
+
+export class LayerDraft {
+  readonly #buffer = Buffer.allocUnsafe(bufferSize);
+  readonly #hash: DigestHasher = createDigestHasher();
+  readonly #control: JobControl;
+  readonly #fd: number;
+  #used = 0;
+  #size = 0;
+
+  /** @param path must not exist */
+  constructor(path: string, control: JobControl) {
+    this.#fd = openSync(path, 'wx', 0o644);
+    this.#control = control;
+  }
+
+  /** Starts an entry; as many content bytes as it says must follow, then `endContent`. */
+  header(entry: HeaderFields): void {
+    const at = this.#reserve(blockSize);
+    const long = encodeHeader(entry, this.#buffer, at);
+    if (long) {
+      this.#used -= blockSize;
+      this.bytes(long);
+    }
+  }
+
+  bytes(bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length; ) {
+      const room = this.#room();
+      const taken = Math.min(room, bytes.length - done);
+      this.#buffer.set(bytes.subarray(done, done + taken), this.#used);
+      this.#used += taken;
+      done += taken;
+    }
+  }
+
+  /** @param onPiece sees them, as in `copy` */
+  zeros(count: number, onPiece?: (piece: Buffer) => void): void {
+    for (let left = count; left > 0; ) {
+      const taken = Math.min(this.#room(), left);
+      this.#buffer.fill(0, this.#used, this.#used + taken);
+      onPiece?.(this.#buffer.subarray(this.#used, this.#used + taken));
+      this.#used += taken;
+      left -= taken;
+    }
+  }
+
+  /**
+   * Room for a small content that `fill` writes in place.
+   * @param size at most 512 KiB
+   * @returns what `fill` put there; it stays until the next call
+   */
+  inPlace(size: number, fill: (buffer: Buffer, offset: number) => void): Buffer {
+    const at = this.#reserve(size);
+    fill(this.#buffer, at);
+    return this.#buffer.subarray(at, at + size);
+  }
+
+  /**
+   * Copies from an open file, without reading its holes.
+   * @param onPiece sees every byte, zeros of holes included, in order
+   * @returns the bytes copied: fewer than `size` when the file ended before
+   */
+  copy(fd: number, position: number, size: number, onPiece?: (piece: Buffer) => void): number {
+    let done = 0;
+    let dataEnd = 0;
+    while (done < size) {
+      const at = position + done;
+      if (at >= dataEnd) {
+        const data = native.seekData(fd, at, 0);
+        const next = data < 0 ? position + size : data;
+        if (next > at) {
+          const hole = Math.min(next - at, size - done, bufferSize);
+          // The end of the file is a hole to lseek: only a read tells that it became shorter.
+          if (data < 0 && !this.#reaches(fd, at + hole)) return done;
+          this.zeros(hole, onPiece);
+          done += hole;
+          continue;
+        }
+        dataEnd = native.seekData(fd, at, 1);
+      }
+      const wanted = Math.min(this.#room(), size - done);
+      const from = this.#used;
+      const count = readSync(fd, this.#buffer, from, wanted, at);
+      if (count === 0) return done;
+      this.#used += count;
+      onPiece?.(this.#buffer.subarray(from, from + count));
+      done += count;
+    }
+    return done;
+  }
+
+  endContent(size: number): void {
+    this.zeros(paddingOf(size));
+  }
+
+  /** Ends the archive and makes it durable. */
+  finish(): { readonly diffId: Digest; readonly size: number } {
+    this.bytes(endOfArchive());
+    this.#flush();
+    fdatasyncSync(this.#fd);
+    return { diffId: this.#hash.digest(), size: this.#size };
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #reaches(fd: number, end: number): boolean {
+    return end === 0 || readSync(fd, Buffer.alloc(1), 0, 1, end - 1) === 1;
+  }
+
+  /** Free bytes in the buffer, at least one. */
+  #room(): number {
+    if (this.#used === bufferSize) this.#flush();
+    return bufferSize - this.#used;
+  }
+
+  #reserve(size: number): number {
+    if (bufferSize - this.#used < size) this.#flush();
+    const at = this.#used;
+    this.#used += size;
+    return at;
+  }
+
+  #flush(): void {
+    this.#control.throwIfAborted();
+    const filled = this.#buffer.subarray(0, this.#used);
+    this.#hash.update(filled);
+    for (let done = 0; done < filled.length; ) done += writeSync(this.#fd, filled, done);
+    this.#size += filled.length;
+    this.#used = 0;
+  }
+}
