@@ -40,6 +40,8 @@ interface Common {
   readonly original: string;
   /** The comment lines directly above, without `#`: descriptions, and `check=skip=…` for this instruction. */
   readonly comments?: readonly string[];
+  /** An empty line stands between the comments and the instruction: they describe something else. */
+  readonly commentsDetached?: true;
   /** The last empty line inside its continuations. */
   readonly emptyContinuation?: Range;
 }

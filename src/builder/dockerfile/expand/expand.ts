@@ -84,6 +84,8 @@ interface Lexer {
   readonly unset: Set<string>;
   at: number;
   depth: number;
+  /** UTF-16 code units that variables have brought. */
+  grown: number;
 }
 
 interface Splitter {
@@ -106,8 +108,19 @@ class Failure extends Error {
 /** Deeper nesting than any person writes; keeps a hostile word from exhausting the stack. */
 const maxDepth = 200;
 
+/** UTF-16 code units: far above what a kernel takes as an argument; stops values that double themselves line by line. */
+const maxGrowth = 16 * 1024 * 1024;
+
 function newLexer(source: string, options: ExpandOptions): Lexer {
-  return { source, options, used: new Set(), unset: new Set(), at: source.startsWith('\ufeff') ? 1 : 0, depth: 0 };
+  return {
+    source,
+    options,
+    used: new Set(),
+    unset: new Set(),
+    at: source.startsWith('\ufeff') ? 1 : 0,
+    depth: 0,
+    grown: 0,
+  };
 }
 
 function readAll(lexer: Lexer, split?: Splitter): { text: string; error?: ExpandError } {
@@ -326,7 +339,10 @@ function readReplacement(lexer: Lexer, from: number, name: string): string {
   const replacement = readUntil(lexer, '}', true);
   const value = lookUp(lexer, name);
   if (value === undefined && lexer.options.keepUnset) return `\${${name}/${pattern}/${replacement}}`;
-  return replacePattern(value ?? '', patternOf(lexer, from, pattern), replacement, all);
+  const parsed = patternOf(lexer, from, pattern);
+  // At worst one replacement before every character; `$0` in it brings at most the value once more each.
+  if (all && value !== undefined) grow(lexer, (value.length + 1) * replacement.length);
+  return replacePattern(value ?? '', parsed, replacement, all);
 }
 
 function patternOf(lexer: Lexer, from: number, source: string) {
@@ -377,7 +393,14 @@ function nextCharacter(lexer: Lexer): string {
 function lookUp(lexer: Lexer, name: string): string | undefined {
   const value = lexer.options.lookup(name);
   (value === undefined ? lexer.unset : lexer.used).add(name);
+  grow(lexer, value?.length ?? 0);
   return value;
+}
+
+function grow(lexer: Lexer, by: number): void {
+  lexer.grown += by;
+  if (lexer.grown <= maxGrowth) return;
+  fail(lexer, 0, 'the word grows beyond 16 MiB', 'Write the text to a file and read it where it is needed.');
 }
 
 /**

@@ -8,17 +8,19 @@ export interface Common {
   readonly range: Range;
   readonly original: string;
   readonly comments?: readonly string[];
+  readonly commentsDetached?: true;
   readonly emptyContinuation?: Range;
 }
 
 export function commonOf(on: InstructionLine): Common {
-  const { text, comments, emptyContinuation } = on.line;
+  const { text, comments, commentsDetached, emptyContinuation } = on.line;
   const end = trimEnd(text, 0, text.length);
   return {
     keyword: on.keyword,
     range: on.line.range(0, end),
     original: text.slice(0, end),
     ...(comments.length > 0 && { comments }),
+    ...(comments.length > 0 && commentsDetached && { commentsDetached }),
     ...(emptyContinuation && { emptyContinuation }),
   };
 }

@@ -5,7 +5,7 @@
  * Invariant: each character of a logical line knows its offset in the text; reading is linear in the text.
  */
 import type { Range } from '../../../core/index.ts';
-import { isSpace, skipSpace } from '../expand/white-space.ts';
+import { skipSpace } from '../expand/white-space.ts';
 import type { Positions } from './positions.ts';
 
 export interface LogicalLine {
@@ -17,6 +17,8 @@ export interface LogicalLine {
   range(start: number, end: number): Range;
   /** The comment lines directly before, without `#`; an empty comment forgets those before it. */
   readonly comments: readonly string[];
+  /** An empty line stands between those comments and the instruction. */
+  readonly commentsDetached: boolean;
   /** An empty line stood inside a continuation: the last of them. */
   readonly emptyContinuation?: Range;
 }
@@ -51,6 +53,7 @@ export function lineReader(
 ): LineReader {
   let at = from;
   let comments: string[] = [];
+  let detached = false;
 
   const physical = (): { start: number; end: number } | undefined => {
     if (at >= text.length) return undefined;
@@ -70,13 +73,17 @@ export function lineReader(
         continue;
       }
       const first = cut(start, line.end, escapeCharacter);
-      if (!first.continues && first.end === start) continue;
+      if (!first.continues && first.end === start) {
+        detached = true;
+        continue;
+      }
       return logical(start, first, escapeCharacter);
     }
     return undefined;
   };
 
   const noteComment = (comment: string): void => {
+    detached = false;
     if (comment === '') comments = [];
     else comments.push(comment);
   };
@@ -110,6 +117,7 @@ export function lineReader(
     }
     const joined = parts.length === 1 ? (parts[0] ?? '') : parts.join('');
     const before = comments;
+    const commentsDetached = detached;
     comments = [];
     const source = (offset: number): number => {
       if (offset >= length) return sourceEnd;
@@ -129,6 +137,7 @@ export function lineReader(
       // The end is where the last character ends, so that a range never reaches over a joint.
       range: (from, to) => positions.range(source(from), to > from ? source(to - 1) + 1 : source(from)),
       comments: before,
+      commentsDetached,
       ...(empty && { emptyContinuation: empty }),
     };
   };
@@ -155,10 +164,4 @@ export function lineReader(
   };
 
   return { next, heredoc };
-}
-
-/** True for a line of nothing but white space. */
-export function isBlank(text: string): boolean {
-  for (let at = 0; at < text.length; at += 1) if (!isSpace(text.charCodeAt(at))) return false;
-  return true;
 }
