@@ -93,6 +93,8 @@ export type ErrorCode =
   // layers: compress
   | 'compression-unavailable'
   | 'compression-level-invalid'
+  // layers: archive
+  | 'image-archive-invalid'
   // layers: tar, apply, diff, worker
   | 'tar-invalid'
   | 'tar-truncated'

@@ -35,6 +35,7 @@ export interface BlobsParts {
 export class Blobs {
   readonly #parts: BlobsParts;
   readonly #writing = new Map<Digest, Promise<unknown>>();
+  readonly #trusted = new Set<Digest>();
 
   constructor(parts: BlobsParts) {
     this.#parts = parts;
@@ -56,8 +57,19 @@ export class Blobs {
 
   /** Takes over a complete draft whose digest the caller computed while writing it. */
   adopt(draft: string, digest: Digest): void {
-    if (this.has(digest)) removeFile(draft);
-    else this.#parts.pending.add(digest, draft, this.path(digest));
+    if (this.has(digest)) return removeFile(draft);
+    this.#trusted.add(digest);
+    this.#parts.pending.add(digest, draft, this.path(digest));
+  }
+
+  /** Gives up a draft, complete or not. */
+  discard(draft: string): void {
+    removeFile(draft);
+  }
+
+  /** Whether this process computed the digest of the blob, so that reading it need not do so again. */
+  isTrusted(digest: Digest): boolean {
+    return this.#trusted.has(digest);
   }
 
   /**
@@ -112,6 +124,7 @@ export class Blobs {
   /** Drops the file of a blob that was found damaged, unless it was replaced since `inode` was read. */
   drop(digest: Digest, inode?: number): void {
     const path = this.path(digest);
+    this.#trusted.delete(digest);
     const status = statSync(path, { throwIfNoEntry: false });
     if (status !== undefined && (inode === undefined || status.ino === inode)) removeFile(path);
   }

@@ -46,6 +46,7 @@ import type { XattrPrefix } from './overlay-xattrs.ts';
 import type { PendingBlobs } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
 import type { Records } from './records.ts';
+import type { SharedWork } from './shared-work.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { UsageMarks } from './usage-marks.ts';
 
@@ -59,6 +60,7 @@ export interface StoreParts {
   readonly snapshots: Snapshots;
   readonly images: ImageList;
   readonly records: Records;
+  readonly compressing: SharedWork<Digest>;
   readonly xattrPrefix: () => XattrPrefix;
   readonly pool: { get(): Promise<WorkerPool>; close(): Promise<void> };
 }
@@ -182,6 +184,11 @@ export class LocalStore implements Store {
   async draft(): Promise<SnapshotDraft> {
     const { SnapshotWork } = await import('./snapshot-work.ts');
     return new SnapshotWork(this.#parts);
+  }
+
+  /** A path for a temporary file on the store's disk. What is there when the store is closed is removed. */
+  draftPath(): string {
+    return this.#parts.presence.draft();
   }
 
   async record(room: string, key: string): Promise<unknown> {

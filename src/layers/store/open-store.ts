@@ -13,6 +13,7 @@ import { type XattrPrefix, xattrPrefixOfThisProcess } from './overlay-xattrs.ts'
 import { PendingBlobs } from './pending-blobs.ts';
 import { Presence } from './presence.ts';
 import { Records } from './records.ts';
+import { SharedWork } from './shared-work.ts';
 import { Snapshots } from './snapshots.ts';
 import { UsageMarks } from './usage-marks.ts';
 
@@ -65,6 +66,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
     snapshots,
     pool,
     xattrPrefix,
+    compressing: new SharedWork(),
     images: new ImageList(layout, presence, options.now ?? Date.now),
     records: new Records(layout, presence, pending),
   };

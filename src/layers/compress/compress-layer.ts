@@ -1,0 +1,190 @@
+/**
+ * The compressed form of a layer: made when somebody needs it, by all workers at once, and remembered per diff ID,
+ * algorithm and level.
+ * Invariants: a layer that already comes in the form asked for passes through untouched; no more than a few segments are
+ * in memory; and the result is only remembered when the input was verified.
+ */
+
+import { statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { canonicalJson, TsbuildError, throwIfAborted } from '../../core/index.ts';
+import {
+  type Compression,
+  createDigestHasher,
+  type Descriptor,
+  type Digest,
+  digestHex,
+  digestOf,
+  isDigest,
+  layerCompression,
+  layerMediaType,
+} from '../../image/index.ts';
+import { blobMissing, storeFailure } from '../store/failures.ts';
+import type { StoreParts } from '../store/local-store.ts';
+import type { EnsureBlob, LayerRef } from '../types.ts';
+import type { WorkerPool } from '../worker/pool.ts';
+import { type CompressedSegment, segmentSize } from './compress-job.ts';
+import { crc32Combine, gzipHeader, gzipTrailer } from './gzip-frame.ts';
+
+/** Changes with whatever changes the compressed bytes, so that old records are not taken for new ones. */
+const formVersion = 1;
+
+/**
+ * gzip 4: on trees of sources and programs it takes 0.55 of the time of 6, zlib's own default, and its result is 4 %
+ * larger; 3 saves nothing more. zstd 3 is zstd's own default.
+ */
+const defaultLevels = { gzip: 4, zstd: 3 } as const;
+const highestLevels = { gzip: 9, zstd: 22 } as const;
+
+export interface CompressOptions {
+  readonly level?: number;
+  readonly signal: AbortSignal;
+  /** Fetches the layer when no form of it is in the store. */
+  readonly ensure?: EnsureBlob;
+}
+
+/** @throws TsbuildError `compression-unavailable`, `compression-level-invalid`, `blob-missing`, `blob-damaged` */
+export async function compressLayer(
+  parts: StoreParts,
+  layer: LayerRef,
+  compression: Compression,
+  options: CompressOptions,
+): Promise<Descriptor> {
+  if (layerCompression(layer.blob.mediaType) === compression) return layer.blob;
+  const ensure: EnsureBlob = options.ensure ?? (async ({ blob }) => Promise.reject(blobMissing(blob.digest)));
+  const chain = { ensure, signal: options.signal };
+  if (compression === 'uncompressed') {
+    await parts.bytes.uncompressed(layer, chain);
+    return describeFile(parts, layer.diffId, compression);
+  }
+  const level = checkedLevel(compression, options.level);
+  const key = digestHex(digestOf(canonicalJson([formVersion, layer.diffId, compression, level])));
+  const known = rememberedDigest(parts.records.get('compress', key));
+  if (known !== undefined && parts.blobs.has(known)) {
+    await parts.pending.finished(known);
+    return describeFile(parts, known, compression);
+  }
+  const digest = await parts.compressing.run(key, options.signal, async (signal) => {
+    await parts.bytes.uncompressed(layer, { ensure, signal });
+    const made = await compressBlob(parts, layer.diffId, { compression, level, signal });
+    parts.records.put('compress', key, { digest: made });
+    return made;
+  });
+  await parts.pending.finished(digest);
+  return describeFile(parts, digest, compression);
+}
+
+interface FormOptions {
+  readonly compression: 'gzip' | 'zstd';
+  readonly level: number;
+  readonly signal: AbortSignal;
+}
+
+async function compressBlob(parts: StoreParts, diffId: Digest, options: FormOptions): Promise<Digest> {
+  const file = parts.blobs.path(diffId);
+  const size = sizeOf(file, diffId);
+  const draft = parts.blobs.draft();
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  // Workers read the file out of order, so its digest is checked beside them.
+  const verified = parts.blobs.isTrusted(diffId) ? Promise.resolve() : verify(parts, diffId, size, signal);
+  const written = parts.pool.get().then((pool) => writeSegments(pool, { ...options, signal, file, size, draft }));
+  try {
+    const [digest] = await Promise.all([written, verified]);
+    parts.blobs.adopt(draft, digest);
+    return digest;
+  } catch (error) {
+    stop.abort(error);
+    await Promise.allSettled([written, verified]);
+    parts.blobs.discard(draft);
+    throw error;
+  }
+}
+
+async function verify(parts: StoreParts, digest: Digest, size: number, signal: AbortSignal): Promise<void> {
+  const blob = { mediaType: layerMediaType('uncompressed'), digest, size };
+  for await (const _chunk of await parts.blobs.open(blob, signal));
+}
+
+interface SegmentsInput extends FormOptions {
+  readonly file: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly draft: string;
+}
+
+/** Segments are compressed in any order and written in theirs. Resolves to the digest of what was written. */
+async function writeSegments(pool: WorkerPool, input: SegmentsInput): Promise<Digest> {
+  const { file, size, compression, level, signal } = input;
+  const hasher = createDigestHasher();
+  const output = await openDraft(input.draft);
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    hasher.update(bytes);
+    try {
+      await output.writeFile(bytes);
+    } catch (error) {
+      throw storeFailure(error, `cannot write ${input.draft}`);
+    }
+  };
+  const count = Math.max(1, Math.ceil(size / segmentSize));
+  const lengthOf = (i: number) => Math.min(segmentSize, size - i * segmentSize);
+  const start = (i: number): Promise<CompressedSegment> => {
+    const place = { offset: i * segmentSize, length: lengthOf(i), last: i === count - 1 };
+    const segment = pool.run('compressFile', { file, ...place, compression, level }, signal);
+    segment.catch(() => {
+      // Thrown when its turn comes; after a failure of an earlier one nobody asks.
+    });
+    return segment;
+  };
+  try {
+    if (compression === 'gzip') await write(gzipHeader);
+    let crc = 0;
+    const underway: Promise<CompressedSegment>[] = [];
+    for (let next = 0, i = 0; i < count; i += 1) {
+      while (next < count && underway.length < pool.size * 2) underway.push(start(next++));
+      const segment = await underway.shift();
+      throwIfAborted(signal);
+      if (segment === undefined) break;
+      crc = crc32Combine(crc, segment.crc, lengthOf(i));
+      await write(segment.bytes);
+    }
+    if (compression === 'gzip') await write(gzipTrailer(crc, size));
+  } finally {
+    await output.close();
+  }
+  return hasher.digest();
+}
+
+function checkedLevel(compression: 'gzip' | 'zstd', level: number | undefined): number {
+  if (level === undefined || (compression === 'zstd' && level === 0)) return defaultLevels[compression];
+  const highest = highestLevels[compression];
+  if (Number.isInteger(level) && level >= 0 && level <= highest) return level;
+  throw new TsbuildError({
+    code: 'compression-level-invalid',
+    message: `${level} is not a compression level of ${compression}`,
+    hint: `Choose a level from ${compression === 'gzip' ? 0 : 1} to ${highest}.`,
+  });
+}
+
+function rememberedDigest(record: unknown): Digest | undefined {
+  const digest = (record as { readonly digest?: unknown } | null | undefined)?.digest;
+  return isDigest(digest) ? digest : undefined;
+}
+
+function describeFile(parts: StoreParts, digest: Digest, compression: Compression): Descriptor {
+  return { mediaType: layerMediaType(compression), digest, size: sizeOf(parts.blobs.path(digest), digest) };
+}
+
+function sizeOf(path: string, digest: Digest): number {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined) throw blobMissing(digest);
+  return status.size;
+}
+
+async function openDraft(path: string): Promise<Awaited<ReturnType<typeof open>>> {
+  try {
+    return await open(path, 'wx', 0o600);
+  } catch (error) {
+    throw storeFailure(error, `cannot write ${path}`);
+  }
+}
