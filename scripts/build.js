@@ -1,8 +1,8 @@
 // Builds everything that runs: the two native parts with the system's C compiler, then the TypeScript bundles.
 // `node scripts/build.js` builds what is out of date; `--force` builds all; `--sanitize` adds a debug helper.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { include_dir as nodeApiHeaders } from 'node-api-headers';
@@ -53,15 +53,14 @@ function compileNative({ source, output, flags }) {
     );
     process.exit(1);
   }
-  execFileSync('mv', [`${target}.tmp`, target]);
+  renameSync(`${target}.tmp`, target);
 }
 
 async function bundleAll() {
   const entryPoints = Object.fromEntries(
     Object.entries(bundles).filter(([, source]) => existsSync(join(root, source))),
   );
-  for (const name of readdirSync(dist)) if (/\.js(\.map)?$/.test(name)) rmSync(join(dist, name));
-  await build({
+  const { outputFiles } = await build({
     absWorkingDir: root,
     entryPoints,
     outdir: dist,
@@ -77,5 +76,14 @@ async function bundleAll() {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
     },
     logLevel: 'warning',
+    write: false,
   });
+  // New files first, by renaming, and the old ones last: what is running meanwhile finds either a whole old or a whole new one.
+  for (const { path, contents } of outputFiles) {
+    if (existsSync(path) && readFileSync(path).equals(contents)) continue;
+    writeFileSync(`${path}.tmp`, contents, { mode: path.endsWith('tsbuild.js') ? 0o755 : 0o644 });
+    renameSync(`${path}.tmp`, path);
+  }
+  const current = new Set(outputFiles.map(({ path }) => basename(path)));
+  for (const name of readdirSync(dist)) if (name.endsWith('.js') && !current.has(name)) rmSync(join(dist, name));
 }
