@@ -1,0 +1,144 @@
+import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { debianRootTar } from '../support/base-images.ts';
+import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
+import { mustRun, run, works } from '../support/command.ts';
+import { readDockerArchive } from '../support/image-files.ts';
+import { startRegistry, type TestRegistry } from '../support/registry.ts';
+import { commandPath } from '../support/tsbuild.ts';
+
+const missing =
+  process.getuid?.() !== 0
+    ? 'making a Debian root file system needs root'
+    : (await works('mmdebstrap'))
+      ? undefined
+      : 'mmdebstrap is not installed';
+
+test.skipIf(missing === undefined)(`no Debian root: ${missing}`, () => {
+  expect(process.env.CI, 'in CI it must be there').toBeUndefined();
+});
+
+describe.skipIf(missing !== undefined)('on a Debian root file system from a registry', () => {
+  const limit = 400_000;
+  let work: BuildWorkspace;
+  let registry: TestRegistry;
+  let image: string;
+
+  beforeAll(async () => {
+    work = buildWorkspace('debian');
+    registry = await startRegistry();
+    image = `${registry.host}/debian:root`;
+    const rootTar = await debianRootTar();
+    await layoutOf(rootTar, `${work.path}/debian`);
+    await mustRun('skopeo', ['copy', '--dest-tls-verify=false', `oci:${work.path}/debian:root`, `docker://${image}`]);
+  }, limit);
+  afterAll(async () => {
+    await registry[Symbol.asyncDispose]();
+    await work[Symbol.asyncDispose]();
+  });
+
+  const dockerfile = (base: string) => `FROM ${base}
+ENV DEBIAN_FRONTEND=noninteractive
+RUN apt-get update && apt-get install -y --no-install-recommends hello sudo && rm -rf /var/lib/apt/lists/*
+RUN useradd --create-home worker && echo 'worker ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/worker
+USER worker
+RUN hello > /tmp/hello && sudo id -u >> /tmp/hello && id -un >> /tmp/hello
+`;
+
+  async function check(archive: string): Promise<void> {
+    const { layers } = readDockerArchive(readFileSync(archive));
+    expect(layers.length).toBe(4);
+    await mustRun('tar', ['-xf', '-', 'tmp/hello'], { cwd: dirname(archive), input: layers.at(-1) ?? '' });
+    expect(readFileSync(`${dirname(archive)}/tmp/hello`, 'utf8')).toBe('Hello, world!\n0\nworker\n');
+  }
+
+  test(
+    'apt-get installs packages and sudo works, as root with the network of the host',
+    async () => {
+      const context = work.context('as-root', { Dockerfile: dockerfile(image) });
+      mkdirSync(`${work.path}/root-out`);
+      const archive = `${work.path}/root-out/app.tar`;
+      await work.build(context, ['--network', 'host', '--allow', 'network.host', '-o', `type=docker,dest=${archive}`], {
+        timeout: limit,
+      });
+      await check(archive);
+    },
+    limit,
+  );
+
+  test(
+    'apt-get installs packages and sudo works, as an ordinary user with subordinate IDs',
+    async () => {
+      await using user = await ordinaryUser();
+      const context = work.context('as-user', { Dockerfile: dockerfile(image) });
+      const home = `${work.path}/user`;
+      // The project may lie where another user cannot go.
+      cpSync(dirname(commandPath), `${home}/dist`, { recursive: true });
+      await mustRun('chown', ['-R', `${user.uid}:${user.gid}`, home]);
+      const finished = await run(
+        process.execPath,
+        [
+          ...[`${home}/dist/tsbuild.js`, 'build', '--progress', 'plain', '--network', 'host'],
+          ...['--allow', 'network.host', '-o', `type=docker,dest=${home}/app.tar`, context],
+        ],
+        {
+          uid: user.uid,
+          gid: user.gid,
+          cwd: home,
+          env: {
+            HOME: home,
+            USER: user.name,
+            LOGNAME: user.name,
+            TSBUILD_HOME: undefined,
+            XDG_DATA_HOME: undefined,
+            XDG_RUNTIME_DIR: undefined,
+          },
+          timeout: limit,
+        },
+      );
+      expect(finished.code, finished.stderr).toBe(0);
+      expect(existsSync(`${home}/.local/share/tsbuild/oci-layout`)).toBe(true);
+      await check(`${home}/app.tar`);
+    },
+    limit,
+  );
+});
+
+interface OrdinaryUser extends AsyncDisposable {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** A user of the machine with ranges in /etc/subuid and /etc/subgid, removed when disposed of. */
+async function ordinaryUser(): Promise<OrdinaryUser> {
+  const name = `tsb${process.pid}`;
+  await mustRun('useradd', ['--no-create-home', '--shell', '/bin/sh', name]);
+  const remove = async () => {
+    await run('userdel', [name]);
+  };
+  try {
+    const ranges = readFileSync('/etc/subuid', 'utf8');
+    if (!ranges.includes(`${name}:`)) {
+      await mustRun('usermod', ['--add-subuids', '700000-765535', '--add-subgids', '700000-765535', name]);
+    }
+    const [uid, gid] = (await mustRun('getent', ['passwd', name])).text.split(':').slice(2, 4).map(Number);
+    if (uid === undefined || gid === undefined) throw new Error(`${name} has no IDs`);
+    return { name, uid, gid, [Symbol.asyncDispose]: remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+/** An OCI layout with the tar as its only layer, by public tools. */
+async function layoutOf(rootTar: string, layout: string): Promise<void> {
+  await mustRun('umoci', ['init', '--layout', layout]);
+  await mustRun('umoci', ['new', '--image', `${layout}:root`]);
+  await mustRun('umoci', ['raw', 'add-layer', '--image', `${layout}:root`, rootTar], { timeout: 300_000 });
+  await mustRun('umoci', [
+    ...['config', '--image', `${layout}:root`, '--config.cmd', 'bash'],
+    ...['--config.env', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
+  ]);
+}

@@ -1,0 +1,102 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
+import { commandPath, tsbuildEnvironment } from '../support/tsbuild.ts';
+
+let work: BuildWorkspace;
+beforeAll(() => {
+  work = buildWorkspace('failure');
+});
+afterAll(async () => await work[Symbol.asyncDispose]());
+
+test('a failing RUN shows the line of the Dockerfile, the exit code and what it printed last', async () => {
+  const context = work.context('exit', {
+    Dockerfile: 'FROM base\n\nRUN echo first \\\n  && echo the-last-word >&2 \\\n  && exit 42\n',
+  });
+  const finished = await work.tryBuild(context);
+  expect(finished.code).not.toBe(0);
+  expect(finished.stderr).toMatch(/exit code:? 42/);
+  expect(finished.stderr).toContain('Dockerfile:3');
+  expect(finished.stderr.lastIndexOf('the-last-word')).toBeGreaterThan(finished.stderr.indexOf('first'));
+});
+
+test('a failing step leaves the steps before it cached and no draft', async () => {
+  const context = work.context('later', { Dockerfile: 'FROM base\nRUN echo good > /good\nRUN exit 1\n' });
+  const home = `${work.path}/later-home`;
+  expect((await work.tryBuild(context, [], { home })).code).not.toBe(0);
+  const again = await work.tryBuild(context, [], { home });
+  expect(again.stderr).toMatch(/RUN echo good[\s\S]*CACHED/);
+  expect(drafts(home)).toEqual([]);
+});
+
+describe.each(['SIGINT', 'SIGTERM'] as const)('%s', (signal) => {
+  test('ends every process of the step, and leaves no mount and no draft', async () => {
+    // A number no other process sleeps for: it marks the processes of this test.
+    const seconds = String(900_000_000 + process.pid + (signal === 'SIGINT' ? 0 : 40_000_000));
+    const context = work.context(signal, {
+      Dockerfile: `FROM base\nRUN trap '' INT TERM; (setsid sleep ${seconds} &); echo begun; sleep ${seconds}\n`,
+    });
+    const home = `${work.path}/${signal}-home`;
+    const child = spawn(process.execPath, [commandPath, 'build', '--progress', 'plain', ...work.bases, context], {
+      env: { ...process.env, ...tsbuildEnvironment(home) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    const exited = once(child, 'exit');
+    while (!/begun$/m.test(output) && child.exitCode === null) await sleep(20);
+    expect(processesWith(seconds).length, output).toBeGreaterThan(1);
+    child.kill(signal);
+    const [code] = await exited;
+    expect(code).toBe(signal === 'SIGINT' ? 130 : 143);
+    expect(processesWith(seconds)).toEqual([]);
+    expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(work.path);
+    expect(drafts(home)).toEqual([]);
+  });
+});
+
+test('SIGKILL of tsbuild takes the step with it, and the next build works', async () => {
+  const seconds = String(980_000_000 + process.pid);
+  const context = work.context('killed', {
+    Dockerfile: `FROM base\nRUN (setsid sleep ${seconds} &); echo begun; sleep ${seconds}\n`,
+  });
+  const home = `${work.path}/killed-home`;
+  const child = spawn(process.execPath, [commandPath, 'build', '--progress', 'plain', ...work.bases, context], {
+    env: { ...process.env, ...tsbuildEnvironment(home) },
+    stdio: ['ignore', 'ignore', 'ignore'],
+  });
+  const exited = once(child, 'exit');
+  while (processesWith(seconds).length < 2 && child.exitCode === null) await sleep(20);
+  child.kill('SIGKILL');
+  await exited;
+  while (processesWith(seconds).length > 0) await sleep(20);
+  expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(work.path);
+  const next = work.context('next', { Dockerfile: 'FROM base\nRUN echo fine > /fine\n' });
+  await work.build(next, ['-t', 'next:1'], { home });
+});
+
+function processesWith(mark: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && name !== String(process.pid))
+    .flatMap((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        return command[0]?.includes('sleep') && command.includes(mark) ? [`${pid} ${command.join(' ')}`] : [];
+      } catch {
+        // It ended while we looked.
+        return [];
+      }
+    });
+}
+
+function drafts(home: string): string[] {
+  const ingest = `${home}/ingest`;
+  return existsSync(ingest) ? readdirSync(ingest) : [];
+}
