@@ -18,6 +18,7 @@ import {
   TsbuildError,
 } from '../../core/index.ts';
 import type { EntryKind, Tree, TreeEntry } from '../../layers/index.ts';
+import { openFileBeneath } from './archive/open-beneath.ts';
 import type { IgnoreRules } from './ignore.ts';
 import type { PatternState } from './pattern-set.ts';
 import { baseName, joinPath, parentOf, resolveInTree, rootPath } from './tree-path.ts';
@@ -102,7 +103,7 @@ class FolderTree implements DirectoryTree {
   async readFile(path: BytePath, limit: number): Promise<Buffer | undefined> {
     const entry = this.lookup(this.resolve(path));
     if (entry?.kind !== 'file') return undefined;
-    return readOpen(this.#prefix + entry.path, limit, constants.O_NOFOLLOW);
+    return readOpen(entry.path, limit, () => openFileBeneath(this.root, entry.path));
   }
 
   hiddenBy(path: BytePath): string | undefined {
@@ -239,13 +240,13 @@ class FolderTree implements DirectoryTree {
  * @param limit bytes @throws TsbuildError `context-unreadable`, `file-too-large`
  */
 export function readRegularFile(path: string, limit: number): Buffer | undefined {
-  return readOpen(bytePathFromText(path), limit, 0);
+  return readOpen(path, limit, () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
 }
 
-function readOpen(path: string, limit: number, flags: number): Buffer | undefined {
+function readOpen(path: string, limit: number, open: () => number): Buffer | undefined {
   let file: number;
   try {
-    file = openSync(bytePathForFs(path), constants.O_RDONLY | constants.O_NONBLOCK | flags);
+    file = open();
   } catch (cause) {
     const code = systemErrorCode(cause);
     // ENXIO: a socket, or a FIFO nobody writes to. ELOOP: a link was put where a file was.

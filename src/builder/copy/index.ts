@@ -4,3 +4,4 @@ export * from './operation.ts';
 export * from './owner.ts';
 export * from './select.ts';
 export * from './selection.ts';
+export * from './unpack.ts';

@@ -5,7 +5,7 @@
  */
 import { type BytePath, compareBytePaths } from '../../core/index.ts';
 import type { LayerEntry, Tree } from '../../layers/index.ts';
-import { ancestorsOf, resolveInTree } from '../context/index.ts';
+import { ancestorsOf, resolveInTree } from '../context/tree-path.ts';
 import type { Owner } from './owner.ts';
 
 /** What a path of the merged view needs to tell. */

@@ -6,7 +6,7 @@
  */
 import type { BytePath } from '../../core/index.ts';
 import type { LayerEntry } from '../../layers/index.ts';
-import { ancestorsOf, baseName, joinPath, parentOf, resolveInTree } from '../context/index.ts';
+import { ancestorsOf, baseName, joinPath, parentOf, resolveInTree } from '../context/tree-path.ts';
 import type { LayerDraft } from './layer-draft.ts';
 import { entryAt, newFolder } from './layer-draft.ts';
 import type { Owner } from './owner.ts';
@@ -23,11 +23,9 @@ export interface ArchiveTarget {
 export function layoutArchive(to: ArchiveTarget, entries: readonly LayerEntry[], target: BytePath): void {
   for (const entry of entries) {
     const path = inside(to, target, entry.path);
+    // The archive's own root says nothing about the destination.
+    if (path.name === '') continue;
     const place = joinPath(path.folder, path.name);
-    if (place === '' || path.name === '') {
-      if (entry.kind === 'directory' && place !== '') putFolder(to, place, entry);
-      continue;
-    }
     if (!makeWay(to, path.folder)) continue;
     if (entry.kind === 'directory') putFolder(to, place, entry);
     else if (entry.kind === 'hardlink') {
@@ -69,5 +67,9 @@ function putFolder(to: ArchiveTarget, place: BytePath, entry: LayerEntry): void 
 }
 
 function owned(to: ArchiveTarget, place: BytePath, entry: LayerEntry): LayerEntry {
-  return entryAt(place, entry, to.owner ? { uid: to.owner.uid, gid: to.owner.gid } : {});
+  return entryAt(place, entry, {
+    // Linux gives a symlink no mode of its own.
+    mode: entry.kind === 'symlink' ? 0o777 : entry.mode,
+    ...(to.owner ? { uid: to.owner.uid, gid: to.owner.gid } : {}),
+  });
 }
