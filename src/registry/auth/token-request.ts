@@ -73,7 +73,7 @@ function oauthRequest(wanted: TokenRequest): HttpRequest {
 }
 
 function common(wanted: TokenRequest, url: URL) {
-  return { url, signal: wanted.signal, registryHost: wanted.registryHost };
+  return { url, signal: wanted.signal, registryHost: wanted.registryHost, readWhole: maxAnswer };
 }
 
 /**

@@ -14,7 +14,6 @@ import { counted, type Exchange, type UploadPort, type UploadSession, withDigest
 
 /** A blob larger than any body limit would be sent in vain: what a registry refuses with these is tried in chunks. */
 const wantsChunks = new Set([411, 413]);
-const uploadHeadersTimeout = 10 * 60_000;
 const maxMountAttempts = 3;
 
 /** @param mountFrom repositories of the same registry that hold the blob */
@@ -131,7 +130,6 @@ async function sendWhole(
       scopes: port.scopes(),
       signal: options.signal,
       retry: false,
-      headersTimeout: uploadHeadersTimeout,
     },
     [201, 204],
   );

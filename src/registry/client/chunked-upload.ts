@@ -119,7 +119,6 @@ class ChunkedUpload {
         scopes: this.#port.scopes(),
         signal: this.#signal,
         retry: method === 'GET',
-        headersTimeout: 10 * 60_000,
         ...(bytes ? { body: { kind: 'bytes', bytes } } : method === 'PUT' && { headers: { 'content-length': '0' } }),
         ...(bytes && headers && { headers }),
       },

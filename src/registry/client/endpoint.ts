@@ -13,6 +13,7 @@ import { drain } from '../http/read-body.ts';
 import { delayBefore, isTransientStatus, pause, type RetryPolicy } from '../http/retry.ts';
 import { untilAborted } from '../http/shared-work.ts';
 import { isNotTls } from '../http/transport-failure.ts';
+import { readWholeBodies } from '../http/whole-body.ts';
 import { responseError } from '../response-error.ts';
 
 export interface EndpointOptions {
@@ -123,7 +124,7 @@ export class Endpoint {
   async #ping(scheme: 'https' | 'http', signal: AbortSignal, settled: boolean): Promise<Session> {
     const { wire, retry, userAgent, now, lifetime } = this.#options;
     const origin = new URL(`${scheme}://${this.host}/`);
-    const plain = stack(wire, retry);
+    const plain = stack(wire, retry, readWholeBodies());
     const authenticator = new Authenticator({
       origin,
       credentials: this.#options.credentials,
@@ -145,7 +146,7 @@ export class Endpoint {
     if (isTransientStatus(status) || status === 400) throw await responseError(request, response, now());
     if (status === 401) authenticator.learn(response);
     await drain(response);
-    return { origin, send: stack(wire, retry, authenticator.layer) };
+    return { origin, send: stack(wire, retry, readWholeBodies(), authenticator.layer) };
   }
 }
 

@@ -10,7 +10,8 @@ import type { Exchange } from './upload-session.ts';
 
 const maxPages = 10_000;
 const maxEntries = 1_000_000;
-const maxPageBytes = 16 * 1024 * 1024;
+/** Bytes of one page. */
+export const maxPageBytes = 16 * 1024 * 1024;
 
 /**
  * @param ask fetches a page: a path below /v2/, or the URL a page named

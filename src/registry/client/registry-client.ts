@@ -15,7 +15,7 @@ import { createTransport } from '../http/transport.ts';
 import { reportWarnings } from '../http/warnings.ts';
 import type { RegistryClientOptions } from './client-options.ts';
 import { Endpoint, schemesFor } from './endpoint.ts';
-import { pages } from './pages.ts';
+import { maxPageBytes, pages } from './pages.ts';
 import { type RegistryRepository, Repository } from './repository.ts';
 
 export interface RegistryClient {
@@ -86,7 +86,11 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     catalog: (registry, signal) =>
       pages(
         '_catalog?n=1000',
-        (target) => endpoint(registry).expect({ method: 'GET', target, scopes: ['registry:catalog:*'], signal }, [200]),
+        (target) =>
+          endpoint(registry).expect(
+            { method: 'GET', target, scopes: ['registry:catalog:*'], signal, readWhole: maxPageBytes },
+            [200],
+          ),
         (document) =>
           Array.isArray(document.repositories) ? document.repositories.filter((name) => typeof name === 'string') : [],
       ),

@@ -36,7 +36,7 @@ import {
   type FetchedManifest,
   readManifestResponse,
 } from './manifest-requests.ts';
-import { pages } from './pages.ts';
+import { maxPageBytes, pages } from './pages.ts';
 import { ofArtifactType, referrerEntry, referrersOfPage, referrersTag, withReferrer } from './referrers.ts';
 import type { UploadPort } from './upload-session.ts';
 
@@ -99,7 +99,13 @@ export class Repository implements RegistryRepository {
     const wanted = isDigest(name) ? name : undefined;
     return this.#read(async (endpoint, path) => {
       const target = `${path}/manifests/${name}`;
-      const request = { target, headers: { accept: acceptHeader }, scopes: pullScopes(path), signal };
+      const request = {
+        target,
+        headers: { accept: acceptHeader },
+        scopes: pullScopes(path),
+        signal,
+        readWhole: maxManifestBytes,
+      };
       const head = await endpoint.send({ ...request, method: 'HEAD' });
       await drain(head.response);
       const known = head.response.status === 200 ? descriptorOfHead(head, wanted) : undefined;
@@ -117,7 +123,14 @@ export class Repository implements RegistryRepository {
     return this.#read(async (endpoint, path) => {
       const target = `${path}/manifests/${name}`;
       const exchange = await endpoint.expect(
-        { method: 'GET', target, headers: { accept: acceptHeader }, scopes: pullScopes(path), signal },
+        {
+          method: 'GET',
+          target,
+          headers: { accept: acceptHeader },
+          scopes: pullScopes(path),
+          signal,
+          readWhole: maxManifestBytes,
+        },
         [200],
       );
       return this.#remember(await readManifestResponse(exchange, wanted));
@@ -188,7 +201,8 @@ export class Repository implements RegistryRepository {
     const scopes = pullScopes(this.#path);
     return pages(
       `${this.#path}/tags/list?n=1000`,
-      (target) => this.#parts.endpoint.expect({ method: 'GET', target, scopes, signal }, [200]),
+      (target) =>
+        this.#parts.endpoint.expect({ method: 'GET', target, scopes, signal, readWhole: maxPageBytes }, [200]),
       (document) => stringsOf(document.tags),
     );
   }
@@ -225,7 +239,7 @@ export class Repository implements RegistryRepository {
     const found: Descriptor[] = [];
     const ask = (target: string | URL) =>
       this.#parts.endpoint.expect(
-        { method: 'GET', target, headers: { accept: mediaTypes.ociIndex }, scopes, signal },
+        { method: 'GET', target, headers: { accept: mediaTypes.ociIndex }, scopes, signal, readWhole: maxPageBytes },
         [200],
       );
     try {

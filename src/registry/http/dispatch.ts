@@ -10,6 +10,7 @@ import { transportFailure } from './transport-failure.ts';
 
 export interface DispatchTimeouts {
   readonly headers: number;
+  readonly upload: number;
   readonly bodyIdle: number;
 }
 
@@ -80,7 +81,7 @@ function exchange(
       headers: { ...lengthHeader(request.body), ...request.headers },
       // undici takes any async iterable; its types name only Node's streams.
       body: (upload ?? bytesOf(request.body)) as Uint8Array | null,
-      headersTimeout: request.headersTimeout ?? timeouts.headers,
+      headersTimeout: request.method === 'PUT' || request.method === 'PATCH' ? timeouts.upload : timeouts.headers,
       bodyTimeout: timeouts.bodyIdle,
     };
     dispatcher.dispatch(options, handler);

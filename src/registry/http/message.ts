@@ -28,8 +28,8 @@ export interface HttpRequest {
   readonly retry?: boolean;
   /** True when the answer is a blob that someone reads at their own pace. */
   readonly download?: boolean;
-  /** Milliseconds until the headers of the answer. Default: the transport's. */
-  readonly headersTimeout?: number;
+  /** Bytes: the answer is small and read whole, so that one that breaks off midway is asked for again. */
+  readonly readWhole?: number;
 }
 
 export interface HttpResponse {
