@@ -19,6 +19,8 @@ export interface Session {
   readonly stdoutStream: NodeJS.WritableStream;
   readonly stderr: Terminal;
   readonly signal: AbortSignal;
+  /** Numeric ID of the user. */
+  readonly user: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -37,6 +39,7 @@ export function processSession(signal: AbortSignal): Session {
     },
     stderr: terminalOf(process.stderr),
     signal,
+    user: process.getuid?.() ?? 0,
     now: Date.now,
   };
 }

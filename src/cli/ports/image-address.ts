@@ -1,0 +1,70 @@
+/**
+ * Where an image is: a registry reference, the local store, or an address with a transport as skopeo (`oci:DIR:tag`) and
+ * buildx (`oci-layout://DIR:tag`) write it.
+ */
+import { TsbuildError } from '../../core/index.ts';
+import { isDigest, parseReference, type Reference } from '../../image/index.ts';
+
+export type ImageAddress =
+  | { readonly kind: 'registry'; readonly reference: Reference }
+  | { readonly kind: 'store'; readonly name: string }
+  | { readonly kind: 'engine'; readonly name: string }
+  | {
+      readonly kind: 'oci-layout' | 'oci-archive' | 'docker-archive';
+      readonly path: string;
+      /** A tag or digest; undefined: the only image there. */
+      readonly name: string | undefined;
+    };
+
+const fileTransports = {
+  oci: 'oci-layout',
+  'oci-layout': 'oci-layout',
+  'oci-archive': 'oci-archive',
+  'docker-archive': 'docker-archive',
+} as const;
+
+/** @throws TsbuildError `reference-invalid` */
+export function parseImageAddress(text: string): ImageAddress {
+  const match = /^([a-z][a-z-]*):(?:\/\/)?(.*)$/s.exec(text);
+  const [, scheme = '', rest = ''] = match ?? [];
+  switch (scheme) {
+    case 'docker':
+    case 'docker-image':
+      // `docker:24` is an image named docker.
+      return text.includes('://') ? registryAddress(rest) : registryAddress(text);
+    case 'store':
+      return text.includes('://') ? { kind: 'store', name: rest } : registryAddress(text);
+    case 'docker-daemon':
+      return { kind: 'engine', name: rest };
+    case 'oci':
+    case 'oci-layout':
+    case 'oci-archive':
+    case 'docker-archive':
+      return fileAddress(fileTransports[scheme], rest, text);
+    default:
+      return registryAddress(text);
+  }
+}
+
+function registryAddress(text: string): ImageAddress {
+  return { kind: 'registry', reference: parseReference(text) };
+}
+
+/** `PATH[:name][@digest]`. A colon before the last slash belongs to the path. */
+function fileAddress(kind: 'oci-layout' | 'oci-archive' | 'docker-archive', rest: string, text: string): ImageAddress {
+  const at = rest.lastIndexOf('@');
+  const digest = at < 0 ? undefined : rest.slice(at + 1);
+  const named = at < 0 ? rest : rest.slice(0, at);
+  // In a docker archive the name is a whole reference: everything after the first colon.
+  const colon = kind === 'docker-archive' ? named.indexOf(':') : named.lastIndexOf(':');
+  const hasName = kind === 'docker-archive' ? colon >= 0 : colon > named.lastIndexOf('/');
+  const path = hasName ? named.slice(0, colon) : named;
+  if (path === '' || (digest !== undefined && !isDigest(digest))) {
+    throw new TsbuildError({
+      code: 'reference-invalid',
+      message: `${JSON.stringify(text)} is not TRANSPORT:PATH[:NAME]`,
+      hint: 'Write e.g. oci-layout://images/base:1 or docker-archive:app.tar.',
+    });
+  }
+  return { kind, path, name: digest ?? (hasName ? named.slice(colon + 1) : undefined) };
+}

@@ -1,0 +1,80 @@
+/** Transfers of an image as one step of the progress, from the first blob that moves to the last. */
+import type { EventSink } from '../../core/index.ts';
+import type { BlobProgress, Digest } from '../../image/index.ts';
+
+export interface TransferStep {
+  /** For `copyGraph`. What was there already is told when nothing else is. */
+  readonly onBlob: (progress: BlobProgress) => void;
+  /** Ends the step. @param error the failure, when it failed */
+  readonly end: (outcome: 'done' | 'failed' | 'cancelled') => void;
+}
+
+/** Starts a step such as `pushing ghcr.io/me/app:1`. */
+export function startTransferStep(events: EventSink, now: () => number, id: string, title: string): TransferStep {
+  const started = now();
+  events({ kind: 'step-started', step: { id, title } });
+  return {
+    onBlob: ({ descriptor, state, done }) => {
+      if (state === 'exists' || state === 'mounted') return;
+      const total = descriptor.size;
+      // The last report of a transfer is the one that says it was written: verified, not merely sent.
+      events({
+        kind: 'transfer',
+        id,
+        item: descriptor.digest,
+        done: state === 'written' ? total : Math.min(done, Math.max(0, total - 1)),
+        total,
+      });
+    },
+    end: (outcome) => events({ kind: 'step-finished', id, outcome, milliseconds: now() - started }),
+  };
+}
+
+/**
+ * Fetches of single blobs, grouped by the image they belong to: a step lasts as long as any fetch of its image does.
+ */
+export class FetchSteps {
+  readonly #events: EventSink;
+  readonly #now: () => number;
+  readonly #open = new Map<string, { step: TransferStep; running: number }>();
+  #count = 0;
+
+  constructor(events: EventSink, now: () => number) {
+    this.#events = events;
+    this.#now = now;
+  }
+
+  /** Runs one fetch of a blob of `image`, reporting its bytes. */
+  async run(
+    image: string,
+    blob: { readonly digest: Digest; readonly size: number; readonly mediaType: string },
+    fetch: (onProgress: (bytes: number) => void) => Promise<void>,
+  ): Promise<void> {
+    const group = this.#enter(image);
+    let failed = true;
+    try {
+      await fetch((done) => group.step.onBlob({ descriptor: blob, state: 'progress', done }));
+      group.step.onBlob({ descriptor: blob, state: 'written', done: blob.size });
+      failed = false;
+    } finally {
+      group.running -= 1;
+      if (group.running === 0) {
+        this.#open.delete(image);
+        group.step.end(failed ? 'failed' : 'done');
+      }
+    }
+  }
+
+  #enter(image: string): { step: TransferStep; running: number } {
+    const known = this.#open.get(image);
+    if (known) {
+      known.running += 1;
+      return known;
+    }
+    this.#count += 1;
+    const step = startTransferStep(this.#events, this.#now, `pull ${this.#count} ${image}`, `[internal] pull ${image}`);
+    const group = { step, running: 1 };
+    this.#open.set(image, group);
+    return group;
+  }
+}

@@ -1,0 +1,56 @@
+/** A build from its invocation to its results: progress on stderr, the image ID on stdout with -q, the files asked for. */
+import { type BuildResult, build, hostPlatform } from '../builder/index.ts';
+import type { EventSink } from '../core/index.ts';
+import type { Descriptor } from '../image/index.ts';
+import type { BuildInvocation } from './args/build-request.ts';
+import { buildMetadata, imageIdOf, writeResultFile } from './build-results.ts';
+import type { Session } from './session.ts';
+import { withWiring } from './wire.ts';
+import { withProgress } from './with-progress.ts';
+
+export interface BuildOutcome {
+  readonly result: BuildResult;
+  /** By full reference. */
+  readonly pushed: ReadonlyMap<string, Descriptor>;
+}
+
+/** Builds, writes the result files, and prints what stdout is to get. @throws TsbuildError */
+export async function runBuild(invocation: BuildInvocation, session: Session): Promise<BuildOutcome> {
+  const outcome = await withProgress(session, invocation.progress, 'Building', (events) =>
+    buildWith(invocation, session, events),
+  );
+  const { result } = outcome;
+  if (invocation.iidFile !== undefined) await writeResultFile(invocation.iidFile, imageIdOf(result));
+  if (invocation.metadataFile !== undefined) {
+    await writeResultFile(invocation.metadataFile, `${JSON.stringify(buildMetadata(outcome), null, 2)}\n`);
+  }
+  if (invocation.quiet) session.stdout.write(`${imageIdOf(result)}\n`);
+  else if (invocation.progress !== 'quiet' && invocation.progress !== 'rawjson') {
+    const names = result.tags.map((tag) => tag.replace(/^docker\.io\/(library\/)?/, ''));
+    session.stderr.write(`${['built', ...names].join(' ')} ${imageIdOf(result)}\n`);
+  }
+  return outcome;
+}
+
+/** The build alone, its events sent where the caller wants them. */
+export async function buildWith(
+  invocation: BuildInvocation,
+  session: Session,
+  events: EventSink,
+): Promise<BuildOutcome> {
+  for (const message of invocation.warnings) events({ kind: 'notice', level: 'warning', message });
+  return await withWiring(session, events, async (wiring) => {
+    const [store, baseImages] = await Promise.all([wiring.store(), wiring.baseImages()]);
+    const delivery = await wiring.delivery(baseImages, hostPlatform());
+    const result = await build(invocation.request, {
+      store,
+      baseImages,
+      delivery,
+      events,
+      now: session.now,
+      stdout: session.stdoutStream,
+      signal: session.signal,
+    });
+    return { result, pushed: new Map(delivery.pushed) };
+  });
+}
