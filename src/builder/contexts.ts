@@ -2,7 +2,6 @@
  * The build context, the named ones and the Dockerfile of a request. Each context is opened when something first reads
  * it, and its file hashes are remembered for the next build.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import { TsbuildError } from '../core/index.ts';
 import { type BuildContext, createHashMemo, type HashMemo, openContext, readRegularFile } from './context/index.ts';
@@ -21,7 +20,6 @@ export interface ContextFiles extends AsyncDisposable {
 }
 
 export async function openContexts(request: BuildRequest, ports: BuildPorts): Promise<ContextFiles> {
-  const temporaries: string[] = [];
   const memos: HashMemo[] = [];
   const contexts = new Map<string, Promise<BuildContext>>();
   const sources = new Map<string, Promise<OpenedSource>>();
@@ -29,9 +27,8 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
   const contextOf = (key: string, source: () => ContextSource): Promise<BuildContext> =>
     once(contexts, key, async () => {
       const chosen = source();
-      if (chosen.kind === 'directory') return openContext(chosen, { temporary: '', signal: ports.signal });
-      const temporary = await mkdtemp(join(ports.store.root, 'ingest', 'context-'));
-      temporaries.push(temporary);
+      // Only what has to be unpacked or cloned needs a place.
+      const temporary = chosen.kind === 'directory' ? '' : ports.store.temporaryFolder();
       return openContext(chosen, { temporary, signal: ports.signal });
     });
   const main = () => contextOf('', () => request.context);
@@ -53,7 +50,6 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
         const context = await opening.catch(() => undefined);
         await context?.[Symbol.asyncDispose]();
       }
-      for (const temporary of temporaries) await rm(temporary, { recursive: true, force: true });
     },
   };
 }

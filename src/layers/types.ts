@@ -33,6 +33,8 @@ export type EntryContent =
       readonly kind: 'range';
       readonly file: string;
       readonly offset: number;
+      /** Bytes of the content, holes included. `hashContents` needs it; in an entry its size says the same. */
+      readonly size?: number;
       /**
        * A sparse file of an archive: its stored bytes follow each other from `offset` on and belong at these positions;
        * the rest, up to the entry's size, is zeros.
@@ -167,6 +169,8 @@ export interface Store extends BlobSource, BlobSink {
   lock(name: string, mode: 'shared' | 'exclusive', signal: AbortSignal): Promise<AsyncDisposable>;
   /** The same without waiting: undefined when another holder is in the way. */
   tryLock(name: string, mode: 'shared' | 'exclusive'): Promise<AsyncDisposable | undefined>;
+  /** A new private folder for what has no other place; it goes when the store is closed, or with a dead process. */
+  temporaryFolder(): string;
   /** Stops worker threads; no draft of this process stays. */
   close(): Promise<void>;
 }

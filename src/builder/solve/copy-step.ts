@@ -61,7 +61,10 @@ class Copying {
     const { environment, below, ensure, signal } = this.#context;
     const { operation, selection, remotes } = await this.#select();
     try {
-      const unpacked = await unpackArchives(selection, { signal });
+      await using unpacked = await unpackArchives(selection, {
+        temporary: environment.store.temporaryFolder(),
+        signal,
+      });
       const destination = this.#step.link ? undefined : await environment.store.tree(below, { ensure, signal });
       const entries = await layoutCopy(unpacked, operation, destination, {
         createdMtime: createdMtime(environment.request),

@@ -2,6 +2,7 @@
  * Runs a plan: every stage at once, each waiting only for the stages it reads from. A step is looked up by its key and
  * done on a miss; two equal steps of one build are done once.
  */
+import { availableParallelism } from 'node:os';
 import {
   allOrNothing,
   assertNever,
@@ -36,7 +37,7 @@ export async function solvePlan(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<number, StageResult>> {
   const { request, store, baseImages } = environment;
-  const limiter = new Limiter(request.parallelism ?? 2);
+  const limiter = new Limiter(request.parallelism ?? Math.max(2, availableParallelism()));
   const stages = new Map<number, Promise<StageResult>>();
   const results = new Map<number, StageResult>();
   const underway = new Map<string, Promise<CachedStep>>();

@@ -3,6 +3,7 @@ import type { EventSink, StepId } from '../../core/index.ts';
 import { chainIds, type Digest, type Platform } from '../../image/index.ts';
 import type { LayerRef, Store, Tree } from '../../layers/index.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
+import type { HashMemo } from '../context/index.ts';
 import type { Step, TreeSource } from '../plan/index.ts';
 import type { BaseImages, BuildRequest, SecretSource } from '../types.ts';
 
@@ -30,12 +31,6 @@ export interface OpenedSource {
   readonly chain?: Chain;
   /** Content digests by file: remembered from build to build for contexts. */
   readonly memo?: HashMemo;
-}
-
-/** Content digests of files, remembered by inode, size and times. */
-export interface HashMemo {
-  get(entry: unknown): Digest | undefined;
-  set(entry: unknown, digest: Digest): void;
 }
 
 export interface SolveEnvironment {

@@ -47,7 +47,7 @@ import type { PendingBlobs } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
 import type { Records } from './records.ts';
 import type { SharedWork } from './shared-work.ts';
-import type { Snapshots } from './snapshots.ts';
+import { makeFolders, type Snapshots } from './snapshots.ts';
 import type { UsageMarks } from './usage-marks.ts';
 
 export interface StoreParts {
@@ -108,6 +108,12 @@ export class LocalStore implements Store {
 
   putStream(mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Descriptor> {
     return this.#parts.blobs.putStream(mediaType, bytes, signal);
+  }
+
+  temporaryFolder(): string {
+    const folder = this.#parts.presence.draft();
+    makeFolders(folder, []);
+    return folder;
   }
 
   async images(): Promise<readonly StoredImage[]> {
