@@ -1,7 +1,7 @@
 import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { debianRootTar } from '../support/base-images.ts';
+import { makeDebianRoot } from '../support/base-images.ts';
 import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
 import { mustRun, run, works } from '../support/command.ts';
 import { readDockerArchive } from '../support/image-files.ts';
@@ -29,8 +29,8 @@ describe.skipIf(missing !== undefined)('on a Debian root file system from a regi
     work = buildWorkspace('debian');
     registry = await startRegistry();
     image = `${registry.host}/debian:root`;
-    const rootTar = await debianRootTar();
-    await layoutOf(rootTar, `${work.path}/debian`);
+    await makeDebianRoot(`${work.path}/root.tar`);
+    await layoutOf(`${work.path}/root.tar`, `${work.path}/debian`);
     await mustRun('skopeo', ['copy', '--dest-tls-verify=false', `oci:${work.path}/debian:root`, `docker://${image}`]);
   }, limit);
   afterAll(async () => {

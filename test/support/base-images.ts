@@ -3,8 +3,7 @@
  * Invariant: the same busybox gives the same bytes, whoever makes the image and whenever.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mustRun } from './command.ts';
 import type { ImageSpec } from './image-files.ts';
@@ -153,24 +152,15 @@ export function allBaseImages(): readonly ImageSpec[] {
 }
 
 /**
- * A Debian root file system (minbase) of the machine's own release, as a tar; from the sources apt uses here. It takes
- * a minute and is therefore kept in a folder that belongs to one run of the tests.
- * @returns the path of the tar
+ * A Debian root file system (minbase) of the machine's own release, as a tar; from the sources apt uses here. Takes
+ * some ten seconds and needs root.
+ * @param target the tar to write
  */
-export async function debianRootTar(): Promise<string> {
-  // One run of vitest is one parent process of all its workers.
-  const folder = join(tmpdir(), `tsbuild-debian-${process.ppid}`);
-  const tar = join(folder, 'root.tar');
-  if (existsSync(tar)) return tar;
-  mkdirSync(folder, { recursive: true });
-  const draft = join(folder, `draft-${process.pid}.tar`);
-  const environment = { SOURCE_DATE_EPOCH: String(mtime) };
-  await mustRun('mmdebstrap', ['--variant=minbase', '--quiet', ...aptSources(draft)], {
-    env: environment,
+export async function makeDebianRoot(target: string): Promise<void> {
+  await mustRun('mmdebstrap', ['--variant=minbase', '--quiet', ...aptSources(target)], {
+    env: { SOURCE_DATE_EPOCH: String(mtime) },
     timeout: 400_000,
   });
-  renameSync(draft, tar);
-  return tar;
 }
 
 /** Suite, target and the source lists apt uses on this machine. */

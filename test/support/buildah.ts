@@ -12,6 +12,10 @@ export interface Buildah extends AsyncDisposable {
   /** Puts the image of a docker archive into the storage, under its own name. */
   load(archive: string, name: string): Promise<void>;
   build(tag: string, context: string, args: readonly string[], options?: RunOptions): Promise<Finished>;
+  /** The command line `build` runs. */
+  buildCommand(tag: string, context: string, args: readonly string[]): readonly string[];
+  /** A command line of buildah on this storage. */
+  command(args: readonly string[]): readonly string[];
   read(image: string): Promise<ReadImage>;
 }
 
@@ -29,21 +33,23 @@ export async function startBuildah(): Promise<Buildah> {
   const overlay = storage('overlay');
   const global = (await run('buildah', [...overlay, 'images'])).code === 0 ? overlay : storage('vfs');
   const limits = ulimits();
+  const command = (args: readonly string[]) => ['buildah', ...global, ...args];
+  const buildCommand = (tag: string, context: string, args: readonly string[]) =>
+    command([
+      ...['build', '--format', 'docker', '--identity-label=false', '--pull-never', '--isolation', 'chroot'],
+      ...['--network', 'host', ...limits, '-t', tag, ...args, context],
+    ]);
   return {
     async load(archive, name) {
       const { text } = await mustRun('buildah', [...global, 'pull', '-q', `docker-archive:${archive}`]);
       await mustRun('buildah', [...global, 'tag', text.trim(), `localhost/${name}:latest`]);
     },
-    build: (tag, context, args, options) =>
-      run(
-        'buildah',
-        [
-          ...global,
-          ...['build', '--format', 'docker', '--identity-label=false', '--pull-never', '--isolation', 'chroot'],
-          ...['--network', 'host', ...limits, '-t', tag, ...args, context],
-        ],
-        options,
-      ),
+    build(tag, context, args, options) {
+      const [program = '', ...rest] = buildCommand(tag, context, args);
+      return run(program, rest, options);
+    },
+    buildCommand,
+    command,
     async read(image) {
       const archive = folder.join('read.tar');
       try {

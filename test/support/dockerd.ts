@@ -22,6 +22,10 @@ export interface Dockerd extends AsyncDisposable {
   load(archive: string): Promise<void>;
   /** Builds with the engine's own BuildKit. Resolves to the client's outcome. */
   build(tag: string, context: string, args: readonly string[], options?: RunOptions): Promise<Finished>;
+  /** The command line `build` runs; it needs DOCKER_BUILDKIT=1. */
+  buildCommand(tag: string, context: string, args: readonly string[]): readonly string[];
+  /** Process ID of the engine. */
+  readonly pid: number | undefined;
   /** An image of the engine as `docker save` writes it. */
   read(image: string): Promise<ReadImage>;
 }
@@ -55,6 +59,9 @@ export async function startDockerd(): Promise<Dockerd> {
     run(client, ['-H', host, ...args], { ...options, env: { ...options.env, DOCKER_HOST: undefined } });
   const docker = (args: readonly string[], options: RunOptions = {}) =>
     mustRun(client, ['-H', host, ...args], { ...options, env: { ...options.env, DOCKER_HOST: undefined } });
+  const buildCommand = (tag: string, context: string, args: readonly string[]) => [
+    ...[client, '-H', host, 'build', '--network', 'host', '--progress', 'plain', '-t', tag, ...args, context],
+  ];
   const engine: Dockerd = {
     host,
     socketPath,
@@ -63,11 +70,12 @@ export async function startDockerd(): Promise<Dockerd> {
     async load(archive) {
       await docker(['load', '-i', archive]);
     },
-    build: (tag, context, args, options = {}) =>
-      tryDocker(['build', '--network', 'host', '--progress', 'plain', '-t', tag, ...args, context], {
-        ...options,
-        env: { ...options.env, DOCKER_BUILDKIT: '1' },
-      }),
+    build(tag, context, args, options = {}) {
+      const [program = '', ...rest] = buildCommand(tag, context, args);
+      return run(program, rest, { ...options, env: { ...options.env, DOCKER_HOST: undefined, DOCKER_BUILDKIT: '1' } });
+    },
+    buildCommand,
+    pid: child.pid,
     async read(image) {
       return readDockerArchive((await docker(['save', image])).stdout);
     },

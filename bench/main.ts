@@ -1,0 +1,114 @@
+/**
+ * The benchmark: every builder does every scenario, in turn, so that what else the machine does hits all alike. Prints
+ * medians, ratios and peak memory, and writes them as JSON.
+ * Invariant: trust the ratios of one run, never seconds across machines.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import { temporaryFolder } from '../test/support/temporary-folder.ts';
+import { type Builder, startBuilders } from './builders.ts';
+import { type Measurement, measure, median } from './measure.ts';
+import { type Scenario, scenarios } from './scenarios.ts';
+
+interface Row {
+  readonly scenario: string;
+  readonly builder: string;
+  readonly runs: readonly Measurement[];
+  /** Milliseconds. */
+  readonly median: number;
+  /** Bytes of resident memory of the builder, its daemon included, at its highest. */
+  readonly peakMemory: number;
+}
+
+/** @returns the exit code */
+export async function main(argv: readonly string[], results: string): Promise<number> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: { quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, runs: { type: 'string' } },
+  });
+  const chosen = scenarios.filter(({ name }) => !values.only || values.only.some((part) => name.includes(part)));
+  if (chosen.length === 0) {
+    console.error(`no such scenario; there are: ${scenarios.map(({ name }) => name).join(' ')}`);
+    return 1;
+  }
+  const runs = values.runs === undefined ? (values.quick ? 1 : 5) : Math.max(1, Number(values.runs));
+  await using folder = temporaryFolder('bench', 0o755);
+  const builders = await startBuilders(folder.join('builders'));
+  const rows: Row[] = [];
+  try {
+    for (const scenario of chosen) {
+      const done = await runScenario(scenario, builders, {
+        runs,
+        scale: values.quick ? 0.1 : 1,
+        folder: folder.join(scenario.name),
+      });
+      rows.push(...done);
+      printScenario(scenario, done);
+    }
+  } finally {
+    for (const builder of builders) await builder[Symbol.asyncDispose]();
+  }
+  const file = `${results}/${new Date().toISOString().replaceAll(':', '-')}.json`;
+  mkdirSync(results, { recursive: true });
+  writeFileSync(file, `${JSON.stringify({ machine: machine(), quick: values.quick ?? false, rows }, null, 2)}\n`);
+  console.log(`\nwritten to ${file}`);
+  return 0;
+}
+
+interface Setting {
+  readonly runs: number;
+  readonly scale: number;
+  readonly folder: string;
+}
+
+async function runScenario(scenario: Scenario, builders: readonly Builder[], setting: Setting): Promise<Row[]> {
+  const { runs, scale, folder } = setting;
+  const measured = new Map<string, Measurement[]>();
+  const add = (name: string, value: Measurement) => measured.set(name, [...(measured.get(name) ?? []), value]);
+  const contexts = new Map(builders.map(({ name }) => [name, `${folder}/${name}`]));
+  for (const builder of builders) {
+    const context = contexts.get(builder.name) ?? '';
+    mkdirSync(context, { recursive: true });
+    scenario.prepare(context, scale);
+    // The first run fills what later runs find filled: page cache, unpacked base, and the cache where it may be used.
+    await measure(builder, scenario.commands(builder, context), builder.environment);
+  }
+  for (let run = 0; run < runs; run += 1) {
+    if (scenario.baseline) add('node -e 0', await measure(undefined, [[process.execPath, '-e', '0']], {}));
+    for (const builder of builders) {
+      const context = contexts.get(builder.name) ?? '';
+      scenario.beforeRun?.(context, run);
+      add(builder.name, await measure(builder, scenario.commands(builder, context), builder.environment));
+    }
+  }
+  return [...measured].map(([builder, list]) => ({
+    scenario: scenario.name,
+    builder,
+    runs: list,
+    median: median(list.map(({ milliseconds }) => milliseconds)),
+    peakMemory: Math.max(...list.map(({ peakMemory }) => peakMemory)),
+  }));
+}
+
+function printScenario(scenario: Scenario, rows: readonly Row[]): void {
+  const ours = rows.find(({ builder }) => builder === 'tsbuild')?.median ?? Number.NaN;
+  console.log(`\n${scenario.name}: ${scenario.about}`);
+  for (const { builder, median: time, peakMemory, runs } of rows) {
+    const cells = [
+      builder.padEnd(10),
+      `${time.toFixed(0)} ms`.padStart(10),
+      `${Math.min(...runs.map(({ milliseconds }) => milliseconds)).toFixed(0)}..${Math.max(...runs.map(({ milliseconds }) => milliseconds)).toFixed(0)}`.padStart(
+        14,
+      ),
+      `${(peakMemory / 2 ** 20).toFixed(0)} MiB`.padStart(10),
+      builder === 'tsbuild' ? '' : `tsbuild / ${builder} = ${(ours / time).toFixed(2)}`,
+    ];
+    console.log(`  ${cells.join('  ').trimEnd()}`);
+  }
+}
+
+function machine(): Readonly<Record<string, unknown>> {
+  const [cpu] = cpus();
+  return { cpu: cpu?.model, cores: cpus().length, memory: totalmem(), kernel: release(), node: process.version };
+}

@@ -1,0 +1,94 @@
+/** What is measured. A scenario's `scale` shrinks its counts for a quick look. */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import type { Builder, BuildOptions } from './builders.ts';
+
+export interface Scenario {
+  readonly name: string;
+  readonly about: string;
+  /** Compare with the start of an empty script, too. */
+  readonly baseline?: boolean;
+  /** Fills an empty context. */
+  prepare(context: string, scale: number): void;
+  /** Before each measured run. */
+  beforeRun?(context: string, run: number): void;
+  commands(builder: Builder, context: string): readonly (readonly string[])[];
+}
+
+const build =
+  (cache: BuildOptions['cache'], tag: string): Scenario['commands'] =>
+  (builder, context) =>
+    builder.commands(context, { tag: `${tag}:1`, cache });
+
+const fiftySteps = (context: string, scale: number) => {
+  const steps = Array.from({ length: Math.round(50 * scale) }, (_, index) => `RUN echo ${index} > /file${index}`);
+  writeFileSync(`${context}/Dockerfile`, ['FROM base', ...steps, ''].join('\n'));
+};
+
+const smallFiles = (context: string, scale: number) => {
+  writeFileSync(`${context}/Dockerfile`, 'FROM base\nCOPY files /files\n');
+  for (let folder = 0; folder < 200 * scale; folder += 1) {
+    mkdirSync(`${context}/files/${folder}`, { recursive: true });
+    for (let file = 0; file < 100; file += 1) {
+      writeFileSync(`${context}/files/${folder}/${file}`, `${folder} ${file}\n`.repeat(1 + ((folder * file) % 200)));
+    }
+  }
+};
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: 'one-run',
+    about: 'one RUN, without cache',
+    prepare: (context) => writeFileSync(`${context}/Dockerfile`, 'FROM base\nRUN echo one > /one\n'),
+    commands: build('ignore', 'one-run'),
+  },
+  {
+    name: 'fifty-runs',
+    about: '50 RUN steps, without cache',
+    prepare: fiftySteps,
+    commands: build('ignore', 'fifty-runs'),
+  },
+  {
+    name: 'cached',
+    about: '50 RUN steps, all of them cached',
+    baseline: true,
+    prepare: fiftySteps,
+    commands: build('use', 'cached'),
+  },
+  {
+    name: 'files-cold',
+    about: '20,000 small files copied, without cache',
+    prepare: smallFiles,
+    commands: build('ignore', 'files-cold'),
+  },
+  {
+    name: 'files-unchanged',
+    about: '20,000 small files copied, none of them changed',
+    prepare: smallFiles,
+    commands: build('use', 'files-unchanged'),
+  },
+  {
+    name: 'files-touched',
+    about: '20,000 small files copied, one of them changed',
+    prepare: smallFiles,
+    beforeRun: (context, run) => writeFileSync(`${context}/files/0/0`, `changed in run ${run}\n`),
+    commands: build('use', 'files-touched'),
+  },
+  {
+    name: 'export',
+    about: '30,000 files and 300 MB made by a RUN, exported as a gzip OCI archive',
+    prepare: (context, scale) => {
+      const [files, megabytes] = [Math.round(30_000 * scale), Math.round(150 * scale)];
+      const script = [
+        `mkdir /many && cd /many && i=0; while [ $i -lt ${files} ]; do echo "file $i of many" > $i; i=$((i+1)); done`,
+        `dd if=/dev/urandom of=/random bs=1M count=${megabytes} 2>/dev/null`,
+        `yes 'some text that repeats' | head -c ${megabytes}000000 > /text`,
+      ].join(' && ');
+      writeFileSync(`${context}/Dockerfile`, `FROM base\nRUN ${script}\n`);
+    },
+    commands: (builder, context) => {
+      const archive = `${context}.archive.tar`;
+      rmSync(archive, { force: true });
+      return builder.commands(context, { tag: 'export:1', cache: 'ignore', archive });
+    },
+  },
+];
