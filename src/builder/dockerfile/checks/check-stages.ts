@@ -69,7 +69,7 @@ function startOf(
   if (base !== undefined) return { ...base, env: new Map(base.env), declared: new Set(base.declared) };
   const facts = options.base?.(index);
   const env = new Map<string, string>();
-  const known = facts?.env ?? (image.text === 'scratch' ? [] : ['PATH=/usr/local/bin:/usr/bin:/bin']);
+  const known = facts?.env ?? ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'];
   for (const entry of known) {
     const equals = entry.indexOf('=');
     if (equals > 0) env.set(entry.slice(0, equals), entry.slice(equals + 1));

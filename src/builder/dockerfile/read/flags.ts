@@ -52,6 +52,8 @@ export interface FlagValue {
   readonly value: string;
   /** Of the value alone. */
   readonly range: Range;
+  /** Offset of the value in the logical line; undefined when quotes or escapes were taken off it. */
+  readonly at?: number;
   /** Of the whole flag. */
   readonly flag: Range;
 }
@@ -102,7 +104,13 @@ export function readFlags(
     }
     // Quotes shift the value inside the flag; the range of the value then begins at the flag's `=` all the same.
     const valueAt = Math.min(piece.end, piece.start + (equals < 0 ? 0 : equals + 1));
-    earlier.push({ value: value ?? 'true', range: range(valueAt, piece.end), flag: whole });
+    const isPlain = piece.end - piece.start === piece.text.length;
+    earlier.push({
+      value: value ?? 'true',
+      range: range(valueAt, piece.end),
+      ...(isPlain && { at: valueAt }),
+      flag: whole,
+    });
     values.set(name, earlier);
   }
   return {
@@ -136,7 +144,9 @@ function unknownFlag(keyword: string, name: string, known: readonly string[], wh
   const near = nearest(name, known);
   const owner = Object.hasOwn(elsewhere, name) ? elsewhere[name] : undefined;
   const list = known.map((each) => `--${each}`).join(', ');
+  const isCommand = keyword === 'RUN' || keyword === 'CMD' || keyword === 'ENTRYPOINT';
   let hint = known.length === 0 ? `Remove it: ${keyword} takes no flags.` : `The flags of ${keyword} are ${list}.`;
+  if (isCommand) hint = `Write ${keyword} -- --${name} if it belongs to the command.`;
   if (near !== undefined) hint = `Write --${near}.`;
   else if (owner !== undefined && owner !== keyword) hint = `--${name} belongs to ${owner}.`;
   report.error(code, whole, `${keyword} has no flag --${name}${suggestion(near && `--${near}`)}`, hint);

@@ -34,6 +34,8 @@ export interface ResolvedMount {
 export interface MountProblem {
   readonly message: string;
   readonly hint: string;
+  /** Offsets of the field in the flag's value, where one is to blame. */
+  readonly field?: readonly [start: number, end: number];
 }
 
 export type MountOutcome =
@@ -43,7 +45,9 @@ export type MountOutcome =
 /** Undefined: the value cannot be known yet. A problem: the expansion failed. */
 type Expand = (value: string) => string | undefined | MountProblem;
 
-export type MountFields = MountFlag['fields'];
+type Field = MountFlag['fields'][number] & { readonly at?: readonly [start: number, end: number] };
+
+export type MountFields = readonly Field[];
 
 const types: readonly MountType[] = ['bind', 'cache', 'tmpfs', 'secret', 'ssh'];
 const sharings: readonly CacheSharing[] = ['shared', 'private', 'locked'];
@@ -61,9 +65,10 @@ const keys = [
 
 /** Splits the value at commas, with CSV's quotes. */
 export function splitMount(value: string): MountFields | MountProblem {
-  const fields: { key: string; value: string | undefined }[] = [];
+  const fields: Field[] = [];
   let at = 0;
   for (;;) {
+    const start = at;
     let field: string;
     if (value.charAt(at) === '"') {
       const match = /"((?:[^"]|"")*)"(?=,|$)/y;
@@ -82,11 +87,8 @@ export function splitMount(value: string): MountFields | MountProblem {
       }
     }
     const equals = field.indexOf('=');
-    fields.push(
-      equals < 0
-        ? { key: field.toLowerCase(), value: undefined }
-        : { key: field.slice(0, equals).toLowerCase(), value: field.slice(equals + 1) },
-    );
+    const key = (equals < 0 ? field : field.slice(0, equals)).toLowerCase();
+    fields.push({ key, value: equals < 0 ? undefined : field.slice(equals + 1), at: [start, at] });
     if (at >= value.length) return fields;
     at += 1;
   }
@@ -126,7 +128,7 @@ function readFields(fields: MountFields, draft: Draft, expand: Expand): MountPro
     const key = Object.hasOwn(aliases, field.key) ? (aliases[field.key] ?? field.key) : field.key;
     const problem =
       field.value === undefined ? readBare(key, draft) : readField(key, field.key, field.value, draft, expand);
-    if (problem) return problem;
+    if (problem) return field.at ? { ...problem, field: field.at } : problem;
   }
   return undefined;
 }
@@ -169,10 +171,10 @@ function readField(key: string, written: string, raw: string, draft: Draft, expa
   const value = expand(raw);
   if (value === undefined) return undefined;
   if (typeof value === 'object') return value;
-  return setField(key, value, draft);
+  return setField(key, written, value, draft);
 }
 
-function setField(key: string, value: string, draft: Draft): MountProblem | undefined {
+function setField(key: string, written: string, value: string, draft: Draft): MountProblem | undefined {
   switch (key) {
     case 'type': {
       const type = types.find((each) => each === value.toLowerCase());
@@ -196,7 +198,7 @@ function setField(key: string, value: string, draft: Draft): MountProblem | unde
     case 'readwrite':
     case 'required': {
       const truth = goBool(value);
-      if (truth === undefined) return badValue(key, value, `Write ${key}=true or ${key}=false.`);
+      if (truth === undefined) return badValue(written, value, `Write ${written}=true or ${written}=false.`);
       if (key === 'required') draft.required = truth;
       else draft.readOnly = key === 'readonly' ? truth : !truth;
       return undefined;

@@ -115,7 +115,7 @@ function unknownInstruction(on: InstructionLine): void {
     on.keywordRange,
     `'${shown}' is not an instruction${suggestion(written)}`,
     written === undefined
-      ? `The instructions are ${instructionNames.join(', ')}. A command line needs RUN before it, or an escape character at the end of the line above.`
+      ? `Begin the line with an instruction, such as RUN, or end the line above with ${on.escape} to continue it.`
       : `Write ${written}.`,
   );
 }

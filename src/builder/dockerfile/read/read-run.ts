@@ -49,9 +49,20 @@ function readMount(on: InstructionLine, flag: FlagValue): MountFlag[] {
   const fields = splitMount(flag.value);
   const checked = 'message' in fields ? { type: 'bind' as const, problem: fields } : checkMount(fields);
   if (checked.problem) {
-    on.report.errorWhenBuilt('dockerfile-mount', flag.range, checked.problem.message, checked.problem.hint);
+    const { message, hint, field } = checked.problem;
+    const place = field && flag.at !== undefined ? on.range(flag.at + field[0], flag.at + field[1]) : flag.range;
+    on.report.errorWhenBuilt('dockerfile-mount', place, message, hint);
   }
-  return 'message' in fields ? [] : [{ range: flag.range, raw: flag.value, type: checked.type, fields }];
+  return 'message' in fields
+    ? []
+    : [
+        {
+          range: flag.range,
+          raw: flag.value,
+          type: checked.type,
+          fields: fields.map(({ key, value }) => ({ key, value })),
+        },
+      ];
 }
 
 function oneOf(

@@ -1,10 +1,10 @@
 /** The nearest valid spelling for what the user wrote. */
 
-/** The option at most two edits away, or undefined. Case does not count. */
+/** The option at most two edits away (one for two or three letters, none for one), or undefined. Case does not count. */
 export function nearest(word: string, options: readonly string[]): string | undefined {
   const wanted = word.toLowerCase();
   let best: string | undefined;
-  let bestDistance = 3;
+  let bestDistance = Math.min(3, Math.ceil(wanted.length / 2));
   for (const option of options) {
     const other = option.toLowerCase();
     if (Math.abs(other.length - wanted.length) >= bestDistance) continue;
@@ -22,14 +22,19 @@ export function suggestion(option: string | undefined): string {
   return option === undefined ? '' : ` (did you mean ${option}?)`;
 }
 
+/** Insertions, deletions, changes and swaps of neighbours (optimal string alignment). */
 function editDistance(a: string, b: string): number {
+  let beforePrevious: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let row = 1; row <= a.length; row += 1) {
     const current = [row];
     for (let column = 1; column <= b.length; column += 1) {
       const changed = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1);
-      current.push(Math.min(changed, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+      const isSwap = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      const swapped = isSwap ? (beforePrevious[column - 2] ?? 0) + 1 : changed;
+      current.push(Math.min(changed, swapped, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
     }
+    beforePrevious = previous;
     previous = current;
   }
   return previous[b.length] ?? 0;
