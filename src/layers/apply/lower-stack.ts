@@ -13,7 +13,7 @@ import { isLayerXattr, readXattrs } from '../native/xattrs.ts';
 import { baseName, childPath, parentPath } from '../tree/resolve-place.ts';
 
 /** Under which overlayfs keeps its marks: `user.` in a user namespace (mount option userxattr), else `trusted.`. */
-export type OverlayXattrPrefix = 'trusted.overlay.' | 'user.overlay.';
+export type OverlayXattrPrefix = 'trusted.' | 'user.';
 
 export interface LowerEntry {
   readonly stat: FileStat;
@@ -106,11 +106,11 @@ export class LowerStack {
   #isWhiteout(dir: number, name: string, stat: FileStat): boolean {
     if (isWhiteoutDevice(stat)) return true;
     if (stat.type !== fileType.regular || stat.size !== 0 || this.#opaque(dir) !== 'x') return false;
-    return native.getXattr(dir, name, `${this.#prefix}whiteout`) !== undefined;
+    return native.getXattr(dir, name, `${this.#prefix}overlay.whiteout`) !== undefined;
   }
 
   #opaque(fd: number): string | undefined {
-    return native.getXattr(fd, '', `${this.#prefix}opaque`)?.toString('latin1');
+    return native.getXattr(fd, '', `${this.#prefix}overlay.opaque`)?.toString('latin1');
   }
 
   #fd(layer: number, directory: string): number {

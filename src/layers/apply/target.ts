@@ -133,7 +133,7 @@ export class Target {
 
   finishDirectory(path: BytePath, metadata: DirectoryMetadata, opaque: boolean): void {
     const fd = this.#handles.fd(path);
-    if (opaque) native.setXattr(fd, '', `${this.#prefix}opaque`, Buffer.from('y'));
+    if (opaque) native.setXattr(fd, '', `${this.#prefix}overlay.opaque`, Buffer.from('y'));
     const { xattrs, ...rest } = metadata;
     this.#describe(fd, '', { ...rest, ...(xattrs && { xattrs }) }, path);
   }
@@ -155,8 +155,8 @@ export class Target {
       }
     }
     this.#mustBeNew(native.writeWhole(dir, name, Buffer.alloc(0), 0, 0, 0o600, -1, -1, 0n));
-    native.setXattr(dir, name, `${this.#prefix}whiteout`, Buffer.from('y'));
-    native.setXattr(dir, '', `${this.#prefix}opaque`, Buffer.from('x'));
+    native.setXattr(dir, name, `${this.#prefix}overlay.whiteout`, Buffer.from('y'));
+    native.setXattr(dir, '', `${this.#prefix}overlay.opaque`, Buffer.from('x'));
   }
 
   sync(): void {
@@ -184,12 +184,7 @@ export class Target {
     this.#notes.add('owners', shownPath);
   }
 
-  #setXattrs(
-    dir: number,
-    name: string,
-    xattrs: ReadonlyMap<string, Uint8Array> | undefined,
-    shownPath: string,
-  ): void {
+  #setXattrs(dir: number, name: string, xattrs: ReadonlyMap<string, Uint8Array> | undefined, shownPath: string): void {
     for (const [attribute, value] of xattrs ?? []) {
       try {
         native.setXattr(dir, name, attribute, value);

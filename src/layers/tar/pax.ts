@@ -1,8 +1,9 @@
 /**
  * PAX extended header records: `length key=value\n` (POSIX.1-2017, pax). Values are bytes, held as latin1 strings.
  */
-import { paddingOf } from './tar-format.ts';
+
 import { shown, tarError } from './tar-errors.ts';
+import { paddingOf } from './tar-format.ts';
 
 /** In the order of the archive; a key may occur more than once (GNU sparse 0.0 relies on it). */
 export type PaxRecords = readonly (readonly [key: string, value: string])[];

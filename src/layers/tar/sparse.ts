@@ -4,9 +4,9 @@
  * Invariant of a map: segments ascend, do not overlap, lie inside the file, and together are as long as what is stored.
  */
 import type { PaxRecords } from './pax.ts';
+import { tarError } from './tar-errors.ts';
 import { blockSize } from './tar-format.ts';
 import { number } from './tar-header.ts';
-import { tarError } from './tar-errors.ts';
 
 export interface SparseSegment {
   /** Position in the file, bytes. */

@@ -60,7 +60,7 @@ export function storedSize(header: RawHeader, overrides: Overrides): number {
   const { records } = overrides;
   const kind = kindOf(header, nameOf(header, overrides));
   if (kind !== 'file' && header.typeflag !== 'D') return 0;
-  const size = valueOf(records, 'size');
+  const size = lastValue(records, 'size');
   return size === undefined ? header.size : decimal(size, 'size', Number.MAX_SAFE_INTEGER);
 }
 
@@ -69,10 +69,10 @@ export function buildEntry(header: RawHeader, overrides: Overrides, size: number
   const { records } = overrides;
   const name = nameOf(header, overrides);
   const kind = kindOf(header, name);
-  const uid = valueOf(records, 'uid');
-  const gid = valueOf(records, 'gid');
-  const mtime = valueOf(records, 'mtime');
-  const link = overrides.longLink ?? valueOf(records, 'linkpath') ?? header.linkName;
+  const uid = lastValue(records, 'uid');
+  const gid = lastValue(records, 'gid');
+  const mtime = lastValue(records, 'mtime');
+  const link = overrides.longLink ?? lastValue(records, 'linkpath') ?? header.linkName;
   if (name.includes('\0') || link.includes('\0')) return tarError('tar-invalid', 'a name has a NUL');
   if ((kind === 'symlink' || kind === 'hardlink') && link === '') {
     return tarError('tar-invalid', `the link ${shown(name)} has no target`);
@@ -96,7 +96,7 @@ export function buildEntry(header: RawHeader, overrides: Overrides, size: number
 }
 
 function nameOf(header: RawHeader, { records, longName }: Overrides): string {
-  return longName ?? valueOf(records, 'path') ?? header.name;
+  return longName ?? lastValue(records, 'path') ?? header.name;
 }
 
 function kindOf(header: RawHeader, name: string): EntryKind {
@@ -109,7 +109,7 @@ function kindOf(header: RawHeader, name: string): EntryKind {
 }
 
 /** The last one counts; an empty value takes the key back. */
-export function valueOf(records: PaxRecords, key: string): string | undefined {
+export function lastValue(records: PaxRecords, key: string): string | undefined {
   let found: string | undefined;
   for (const [name, value] of records) if (name === key) found = value === '' ? undefined : value;
   return found;

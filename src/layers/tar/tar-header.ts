@@ -2,8 +2,9 @@
  * Reads one header block: ustar, old V7, GNU (base-256 numbers).
  * Invariant: numbers are exact integers in the range of what they mean, else the archive is refused.
  */
-import { blockSize, type Field, field } from './tar-format.ts';
+
 import { shown, tarError } from './tar-errors.ts';
+import { blockSize, type Field, field } from './tar-format.ts';
 
 export interface RawHeader {
   readonly name: string;
@@ -28,7 +29,8 @@ export function isZeroBlock(block: Buffer, at: number): boolean {
 
 /** @throws TsbuildError `tar-invalid` */
 export function parseHeader(block: Buffer, at: number): RawHeader {
-  if (!checksumMatches(block, at)) return tarError('tar-invalid', 'a header has a wrong checksum: this is no tar archive, or it is damaged');
+  if (!checksumMatches(block, at))
+    return tarError('tar-invalid', 'a header has a wrong checksum: this is no tar archive, or it is damaged');
   const magic = block.toString('latin1', at + field.magic[0], at + field.magic[0] + 8);
   const isGnu = magic === 'ustar  \0';
   const isPosix = magic.startsWith('ustar\0') || (magic.startsWith('ustar') && !isGnu);

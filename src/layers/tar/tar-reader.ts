@@ -9,8 +9,17 @@
  * xattrs as raw bytes, PAX ids and times, sparse files, limits, an end at the zero blocks, and no stream per entry
  * (five times the CPU for small files).
  */
-import { oldGnuIsExtended, oldGnuRealSize, oldGnuSegments, paxSparse, SparseMapReader, type SparseSegment, checkSegments } from './sparse.ts';
+
 import { type PaxRecords, parsePaxRecords } from './pax.ts';
+import {
+  checkSegments,
+  oldGnuIsExtended,
+  oldGnuRealSize,
+  oldGnuSegments,
+  paxSparse,
+  SparseMapReader,
+  type SparseSegment,
+} from './sparse.ts';
 import { buildEntry, storedSize, type TarEntry } from './tar-entry.ts';
 import { shown, tarError } from './tar-errors.ts';
 import { blockSize, paddingOf } from './tar-format.ts';
@@ -36,8 +45,22 @@ type State =
   | { readonly kind: 'header' }
   | { readonly kind: 'extended'; readonly typeflag: string; readonly data: Buffer; filled: number; padding: number }
   | { readonly kind: 'gnu-segments'; readonly header: RawHeader; readonly realSize: number; segments: SparseSegment[] }
-  | { readonly kind: 'map'; readonly header: RawHeader; readonly realSize: number; readonly name: string | undefined; readonly reader: SparseMapReader; left: number }
-  | { readonly kind: 'data'; readonly entry: TarEntry; left: number; segment: number; inSegment: number; padding: number }
+  | {
+      readonly kind: 'map';
+      readonly header: RawHeader;
+      readonly realSize: number;
+      readonly name: string | undefined;
+      readonly reader: SparseMapReader;
+      left: number;
+    }
+  | {
+      readonly kind: 'data';
+      readonly entry: TarEntry;
+      left: number;
+      segment: number;
+      inSegment: number;
+      padding: number;
+    }
   | { readonly kind: 'skip'; left: number }
   | { readonly kind: 'ended' };
 
@@ -133,7 +156,13 @@ export function createTarReader(handlers: TarHandlers, limits: TarLimits = defau
       return tarError('tar-limit', `an extended header of ${size} bytes is more than an archive may have`);
     }
     if (size === 0) return;
-    state = { kind: 'extended', typeflag: header.typeflag, data: Buffer.alloc(size), filled: 0, padding: paddingOf(size) };
+    state = {
+      kind: 'extended',
+      typeflag: header.typeflag,
+      data: Buffer.alloc(size),
+      filled: 0,
+      padding: paddingOf(size),
+    };
   }
 
   function takeExtended(current: State & { kind: 'extended' }, chunk: Buffer, at: number): number {
@@ -177,7 +206,9 @@ export function createTarReader(handlers: TarHandlers, limits: TarLimits = defau
   function startEntry(
     header: RawHeader,
     offset: number,
-    sparse: { realSize: number; segments: readonly SparseSegment[]; name?: string | undefined; stored?: number } | undefined,
+    sparse:
+      | { realSize: number; segments: readonly SparseSegment[]; name?: string | undefined; stored?: number }
+      | undefined,
   ): void {
     entries += 1;
     if (entries > limits.entries) return tarError('tar-limit', `the archive has more than ${limits.entries} entries`);

@@ -6,10 +6,10 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { bytePathToText, systemErrorCode, TsbuildError } from '../../core/index.ts';
-import type { EntryContent } from '../types.ts';
 import { native, notRegular, sizeDiffers } from '../native/addon.ts';
 import { openBeneath, openRoot } from '../native/directory-handles.ts';
 import { shown } from '../tar/tar-errors.ts';
+import type { EntryContent } from '../types.ts';
 import { layerFailure } from './system-error.ts';
 
 type FileContent = Extract<EntryContent, { kind: 'file' }>;
@@ -43,13 +43,15 @@ export class ContentReader {
   }
 
   /** Opens a file; the caller closes it and calls `verifyUnchanged` after reading. @throws TsbuildError `layer-source-*` */
-  open(content: FileContent, size: number): number {
+  open(content: FileContent, size?: number): number {
     const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
     const fd = this.#reading(content, () => openBeneath(this.root(content.root), content.path, flags));
     try {
       const stat = fstatSync(fd);
       if (!stat.isFile()) throw changed(content, 'is no regular file');
-      if (stat.size !== size) throw changed(content, `does not have the ${size} bytes it had before`);
+      if (size !== undefined && stat.size !== size) {
+        throw changed(content, `does not have the ${size} bytes it had before`);
+      }
       return fd;
     } catch (error) {
       closeSync(fd);

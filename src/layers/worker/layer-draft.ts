@@ -25,6 +25,19 @@ export class LayerDraft {
     this.#control = control;
   }
 
+  /**
+   * A point to come back to with `rewind`, as long as no more than `room` bytes were put since.
+   * @param room bytes; must be below the buffer's
+   */
+  mark(room: number): number {
+    if (bufferSize - this.#used < room) this.#flush();
+    return this.#used;
+  }
+
+  rewind(mark: number): void {
+    this.#used = mark;
+  }
+
   /** Starts an entry; as many content bytes as it says must follow, then `endContent`. */
   header(entry: HeaderFields): void {
     const at = this.#reserve(blockSize);

@@ -1,8 +1,9 @@
 /**
  * The job that writes a layer: entries in the order they come, contents read from where they lie, one pass.
  */
-import { closeSync } from 'node:fs';
+
 import { hash as hashOnce } from 'node:crypto';
+import { closeSync } from 'node:fs';
 import { TsbuildError } from '../../core/index.ts';
 import { createDigestHasher, type Digest } from '../../image/index.ts';
 import { refuseReservedName } from '../tar/layer-path.ts';

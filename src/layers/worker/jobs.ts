@@ -1,0 +1,12 @@
+/** The table of jobs: what a worker can be asked, by name. Only the worker's bundle loads the code behind it. */
+import { compressFile } from '../compress/compress-job.ts';
+import { diffUpper } from '../diff/diff-upper.ts';
+import { applyLayer, decompress, indexLayer } from './blob-jobs.ts';
+import { hashContents } from './hash-contents.ts';
+import { writeLayer } from './write-layer.ts';
+
+export const jobs = { applyLayer, compressFile, decompress, diffUpper, hashContents, indexLayer, writeLayer } as const;
+
+export type JobName = keyof typeof jobs;
+export type JobInput<N extends JobName> = Parameters<(typeof jobs)[N]>[0];
+export type JobOutput<N extends JobName> = Awaited<ReturnType<(typeof jobs)[N]>>;
