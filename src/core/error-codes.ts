@@ -95,6 +95,7 @@ export type ErrorCode =
   | 'compression-level-invalid'
   // layers: archive
   | 'image-archive-invalid'
+  | 'output-failed'
   // layers: tar, apply, diff, worker
   | 'tar-invalid'
   | 'tar-truncated'
@@ -121,4 +122,16 @@ export type ErrorCode =
   | 'dockerfile-order'
   | 'dockerfile-stage-name'
   | 'dockerfile-onbuild'
-  | 'dockerfile-healthcheck';
+  | 'dockerfile-healthcheck'
+  // sandbox
+  | 'sandbox-unavailable'
+  | 'sandbox-helper-missing'
+  | 'sandbox-step-invalid'
+  | 'sandbox-user-invalid'
+  | 'sandbox-cwd-invalid'
+  | 'sandbox-setup-failed'
+  | 'sandbox-mount-failed'
+  | 'sandbox-limit-failed'
+  | 'sandbox-lost'
+  | 'sandbox-userns-denied'
+  | 'sandbox-idmap-failed';

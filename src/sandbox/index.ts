@@ -1,1 +1,9 @@
+export { createSandbox, type SandboxOptions } from './create-sandbox.ts';
+export { type ProbeOptions, probeRungs } from './probe.ts';
 export * from './types.ts';
+export {
+  type ReexecOptions,
+  reexecInUserNamespace,
+  userNamespaceMarker,
+  wantsUserNamespace,
+} from './user-namespace.ts';

@@ -1,0 +1,81 @@
+/**
+ * Chooses the rung. `auto` takes the best that works and says what is weaker about it; a rung asked for by name is
+ * taken or refused, never replaced.
+ */
+import { type EventSink, TsbuildError } from '../core/index.ts';
+import { hostFacts } from './host-facts.ts';
+import { NamespaceSandbox } from './namespace-sandbox.ts';
+import { type ProbeOptions, probeRung } from './probe.ts';
+import type { Rung, RungReport, Sandbox } from './types.ts';
+
+export interface SandboxOptions extends ProbeOptions {
+  readonly isolation: 'auto' | Rung;
+  readonly events: EventSink;
+}
+
+/**
+ * An ordinary user gets the rung `userns` only in a process that `reexecInUserNamespace` made.
+ * @throws TsbuildError `sandbox-unavailable` when the rung asked for does not work here
+ */
+export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
+  const wanted: readonly Rung[] =
+    options.isolation === 'auto' ? ['root', 'userns', 'chroot', 'none'] : [options.isolation];
+  const passed: RungReport[] = [];
+  for (const rung of wanted) {
+    const report = await probe(rung, options);
+    if (!report.available) {
+      passed.push(report);
+      continue;
+    }
+    if (options.isolation === 'auto') announce(report, passed, options.events);
+    if (rung === 'none') return new NoSandbox(passed);
+    return new NamespaceSandbox({ rung, singleId: hostFacts().singleId, events: options.events });
+  }
+  throw unavailable(`the isolation ${options.isolation} does not work here`, passed);
+}
+
+/** A user namespace counts only when this process is inside it. */
+async function probe(rung: Rung, options: SandboxOptions): Promise<RungReport> {
+  const facts = hostFacts();
+  if (rung === 'userns' && (facts.initialUserNamespace || !facts.capabilities.sysAdmin)) {
+    return { rung, available: false, findings: [{ what: 'this process is not inside a user namespace of tsbuild' }] };
+  }
+  return probeRung(rung, options);
+}
+
+function announce(report: RungReport, passed: readonly RungReport[], events: EventSink): void {
+  const weaker = report.findings.map((finding) => finding.what);
+  const because = report.rung === 'root' ? [] : passed.flatMap((one) => one.findings.map((finding) => finding.what));
+  const reasons = [...weaker, ...because].join('; ');
+  events({
+    kind: 'notice',
+    level: report.rung === 'chroot' || report.rung === 'none' ? 'warning' : 'info',
+    message: `isolation: ${report.rung}${reasons === '' ? '' : ` (${reasons})`}`,
+    code: 'isolation',
+  });
+}
+
+function unavailable(message: string, reports: readonly RungReport[]): TsbuildError {
+  const findings = reports.flatMap((report) => report.findings.map((finding) => ({ ...finding, rung: report.rung })));
+  const reasons = findings.map(({ rung, what }) => `${rung}: ${what}`).join('; ');
+  const remedy = findings.find((finding) => finding.remedy !== undefined)?.remedy;
+  return new TsbuildError({
+    code: 'sandbox-unavailable',
+    message: reasons === '' ? message : `${message} (${reasons})`,
+    hint: remedy ?? 'run `tsbuild doctor` to see what would enable it',
+  });
+}
+
+/** The rung `none`: everything but RUN. */
+class NoSandbox implements Sandbox {
+  readonly rung = 'none';
+  readonly #passed: readonly RungReport[];
+
+  constructor(passed: readonly RungReport[]) {
+    this.#passed = passed;
+  }
+
+  async run(): Promise<never> {
+    throw unavailable('RUN needs a sandbox, and no rung of isolation works here', this.#passed);
+  }
+}

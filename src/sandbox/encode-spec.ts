@@ -1,0 +1,213 @@
+/**
+ * A step in the helper's wire form (version 1; native/spec.h has the other side).
+ * Invariant: a text with a NUL never reaches the helper; order matters only in that a mount's entries follow it.
+ */
+import { TsbuildError } from '../core/index.ts';
+import type { RootFs, StepMount, StepSpec } from './types.ts';
+
+const tags = {
+  rung: 1,
+  parent: 2,
+  grace: 3,
+  legacyMounts: 4,
+  singleId: 5,
+  lower: 10,
+  upper: 11,
+  work: 12,
+  directory: 13,
+  argument: 20,
+  variable: 21,
+  cwd: 22,
+  user: 23,
+  hostname: 24,
+  network: 25,
+  insecure: 26,
+  resolvConf: 27,
+  hosts: 28,
+  shmSize: 29,
+  resourceLimit: 30,
+  cgroup: 31,
+  mount: 40,
+  target: 41,
+  source: 42,
+  readOnly: 43,
+  discard: 44,
+  size: 45,
+  mode: 46,
+  uid: 47,
+  gid: 48,
+  content: 49,
+} as const;
+
+/** What the tags of a mount's tree are more than those of the step's own. */
+const mountRootOffset = 40;
+const rungNumbers = { root: 0, userns: 1, chroot: 2 } as const;
+const networkNumbers = { host: 0, none: 1 } as const;
+const mountKinds = { bind: 0, tmpfs: 1, secret: 2, socket: 3 } as const;
+
+/** Linux's numbers of the limits `--ulimit` names. */
+const resources: Readonly<Record<string, number>> = {
+  cpu: 0,
+  fsize: 1,
+  data: 2,
+  stack: 3,
+  core: 4,
+  rss: 5,
+  nproc: 6,
+  nofile: 7,
+  memlock: 8,
+  as: 9,
+  locks: 10,
+  sigpending: 11,
+  msgqueue: 12,
+  nice: 13,
+  rtprio: 14,
+  rttime: 15,
+};
+
+/** What the sandbox decides about a step, beyond what the step says. */
+export interface StepSetting {
+  readonly rung: keyof typeof rungNumbers;
+  /** Process ID of this process: the helper ends when it is another's child. */
+  readonly parent: number;
+  /** Milliseconds between SIGTERM and SIGKILL after an abort. */
+  readonly graceMilliseconds: number;
+  readonly singleId: boolean;
+  /** Behave as on a kernel before 5.2. */
+  readonly legacyMounts: boolean;
+  readonly network: keyof typeof networkNumbers;
+  readonly resolvConf: string;
+  readonly hosts: string;
+  /** Files the step's process ID is written to. */
+  readonly cgroupFiles: readonly string[];
+}
+
+/** @throws TsbuildError `sandbox-step-invalid` for a NUL in a text or an unknown limit */
+export function encodeSpec(step: StepSpec, setting: StepSetting): Buffer {
+  const entries: Buffer[] = [];
+  const put = (tag: number, data: Uint8Array) => {
+    const head = Buffer.alloc(5);
+    head.writeUInt8(tag, 0);
+    head.writeUInt32LE(data.length, 1);
+    entries.push(head, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+  };
+  const writer: Writer = {
+    bytes: put,
+    text: (tag, value) => put(tag, text(value)),
+    number: (tag, value) => put(tag, numbers([value])),
+    flag: (tag, value) => {
+      if (value) put(tag, numbers([1]));
+    },
+  };
+  putSetting(writer, setting);
+  putStep(writer, step);
+  for (const mount of step.mounts) putMount(writer, mount);
+  const body = Buffer.concat(entries);
+  const header = Buffer.alloc(8);
+  header.write('TSB1', 0, 'latin1');
+  header.writeUInt32LE(body.length, 4);
+  return Buffer.concat([header, body]);
+}
+
+interface Writer {
+  bytes(tag: number, value: Uint8Array): void;
+  text(tag: number, value: string): void;
+  number(tag: number, value: number): void;
+  /** Absent means false. */
+  flag(tag: number, value: boolean): void;
+}
+
+function putSetting(writer: Writer, setting: StepSetting): void {
+  writer.number(tags.rung, rungNumbers[setting.rung]);
+  writer.number(tags.parent, setting.parent);
+  writer.number(tags.grace, setting.graceMilliseconds);
+  writer.flag(tags.legacyMounts, setting.legacyMounts);
+  writer.flag(tags.singleId, setting.singleId);
+  writer.number(tags.network, networkNumbers[setting.network]);
+  writer.bytes(tags.resolvConf, Buffer.from(setting.resolvConf));
+  writer.bytes(tags.hosts, Buffer.from(setting.hosts));
+  for (const file of setting.cgroupFiles) writer.text(tags.cgroup, file);
+}
+
+function putStep(writer: Writer, step: StepSpec): void {
+  putRoot(writer, step.rootfs, 0);
+  for (const argument of step.args) writer.text(tags.argument, argument);
+  for (const variable of step.env) writer.text(tags.variable, variable);
+  writer.text(tags.cwd, step.cwd);
+  writer.text(tags.user, step.user);
+  writer.text(tags.hostname, step.hostname);
+  writer.flag(tags.insecure, step.security === 'insecure');
+  writer.number(tags.shmSize, step.limits.shmSize ?? 64 * 1024 * 1024);
+  for (const { name, soft, hard } of step.limits.ulimits ?? []) {
+    const resource = resources[name];
+    if (resource === undefined) {
+      throw new TsbuildError({
+        code: 'sandbox-step-invalid',
+        message: `there is no resource limit named ${name}`,
+        hint: `use one of ${Object.keys(resources).join(', ')}`,
+      });
+    }
+    writer.bytes(tags.resourceLimit, numbers([resource, soft, hard]));
+  }
+}
+
+/** An empty `upper` makes an overlay nothing can write to. */
+function putRoot(writer: Writer, root: RootFs, offset: number): void {
+  if (root.kind === 'directory') return writer.text(tags.directory + offset, root.path);
+  for (const lower of root.lowers) writer.text(tags.lower + offset, lower);
+  if (root.upper === '') return;
+  writer.text(tags.upper + offset, root.upper);
+  writer.text(tags.work + offset, root.work);
+}
+
+function putMount(writer: Writer, mount: StepMount): void {
+  writer.number(tags.mount, mountKinds[mount.kind]);
+  writer.text(tags.target, mount.target);
+  switch (mount.kind) {
+    case 'bind':
+      writer.text(tags.source, mount.source);
+      writer.flag(tags.readOnly, mount.readOnly);
+      writer.flag(tags.discard, mount.discardWrites === true && !mount.readOnly);
+      putRoot(
+        writer,
+        typeof mount.root === 'string' ? { kind: 'directory', path: mount.root } : mount.root,
+        mountRootOffset,
+      );
+      return;
+    case 'tmpfs':
+      writer.number(tags.mode, mount.mode ?? 0o1777);
+      if (mount.size !== undefined) writer.number(tags.size, mount.size);
+      return;
+    case 'secret':
+      writer.bytes(tags.content, mount.content);
+      return putOwner(writer, mount);
+    case 'socket':
+      writer.text(tags.source, mount.source);
+      return putOwner(writer, mount);
+  }
+}
+
+function putOwner(writer: Writer, owner: { readonly mode: number; readonly uid: number; readonly gid: number }): void {
+  writer.number(tags.mode, owner.mode);
+  writer.number(tags.uid, owner.uid);
+  writer.number(tags.gid, owner.gid);
+}
+
+function text(value: string): Buffer {
+  if (value.includes('\0')) {
+    throw new TsbuildError({
+      code: 'sandbox-step-invalid',
+      message: `${JSON.stringify(value)} contains a NUL character`,
+    });
+  }
+  return Buffer.from(`${value}\0`, 'utf8');
+}
+
+/** -1 is "unlimited". */
+function numbers(values: readonly number[]): Buffer {
+  const data = Buffer.alloc(8 * values.length);
+  values.forEach((value, index) => {
+    data.writeBigUInt64LE(value === -1 ? 0xffff_ffff_ffff_ffffn : BigInt(Math.trunc(value)), 8 * index);
+  });
+  return data;
+}

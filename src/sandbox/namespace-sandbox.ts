@@ -1,0 +1,100 @@
+/**
+ * The rungs `root`, `userns` and `chroot`: each step is one run of the helper.
+ * Invariant: a command that fails is a result; what keeps it from running is an error.
+ */
+import { cancelled, distPath, type EventSink, TsbuildError, throwIfAborted } from '../core/index.ts';
+import { encodeSpec } from './encode-spec.ts';
+import { hostsFile, resolvConf } from './etc-files.ts';
+import { execMessage, failureOf } from './failures.ts';
+import { readText } from './host-facts.ts';
+import { type HelperRecord, signalName } from './records.ts';
+import { type HelperEnd, runHelper } from './step-process.ts';
+import type { Rung, RunOptions, Sandbox, StepResult, StepSpec } from './types.ts';
+
+export interface NamespaceSandboxOptions {
+  readonly rung: Exclude<Rung, 'none'>;
+  readonly singleId: boolean;
+  readonly events: EventSink;
+  /** Milliseconds between SIGTERM and SIGKILL after an abort. Default 2000. */
+  readonly graceMilliseconds?: number;
+  /** Behave as on a kernel before 5.2: for tests. */
+  readonly legacyMounts?: boolean;
+}
+
+export class NamespaceSandbox implements Sandbox {
+  readonly #options: NamespaceSandboxOptions;
+  readonly #helper = distPath('native/tsbuild-sandbox');
+  #saidHostNetwork = false;
+
+  constructor(options: NamespaceSandboxOptions) {
+    this.#options = options;
+  }
+
+  get rung(): Rung {
+    return this.#options.rung;
+  }
+
+  async run(step: StepSpec, options: RunOptions): Promise<StepResult> {
+    throwIfAborted(options.signal);
+    const network = this.#network(step);
+    const { rung, singleId, graceMilliseconds = 2000, legacyMounts = false } = this.#options;
+    const spec = encodeSpec(step, {
+      rung,
+      parent: process.pid,
+      graceMilliseconds,
+      singleId,
+      legacyMounts,
+      network,
+      resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
+      hosts: hostsFile(step),
+      cgroupFiles: [],
+    });
+    const end = await runHelper(this.#helper, spec, options);
+    throwIfAborted(options.signal);
+    return resultOf(end, step, options);
+  }
+
+  #network(step: StepSpec): 'host' | 'none' {
+    if (step.network !== 'default') return step.network;
+    if (!this.#saidHostNetwork) {
+      this.#saidHostNetwork = true;
+      this.#options.events({
+        kind: 'notice',
+        level: 'warning',
+        message: 'RUN uses the network of this machine: install passt to give steps a network of their own',
+      });
+    }
+    return 'host';
+  }
+}
+
+function find<K extends HelperRecord['kind']>(end: HelperEnd, kind: K): Extract<HelperRecord, { kind: K }> | undefined {
+  return end.records.find((record): record is Extract<HelperRecord, { kind: K }> => record.kind === kind);
+}
+
+function resultOf(end: HelperEnd, step: StepSpec, options: RunOptions): StepResult {
+  const error = find(end, 'error');
+  if (error) throw failureOf(error);
+  const exit = find(end, 'exit');
+  if (!exit) {
+    throw new TsbuildError({
+      code: 'sandbox-lost',
+      message: `the sandbox ended before its step did (${end.signal ?? `exit code ${end.code}`})`,
+      hint: 'look in the kernel log for an out-of-memory kill',
+      ...(options.signal.aborted && { cause: cancelled(options.signal) }),
+    });
+  }
+  const exec = find(end, 'exec');
+  if (exec) options.onOutput('stderr', Buffer.from(execMessage(exec, step)));
+  return {
+    exit:
+      exit.how === 'killed'
+        ? { kind: 'killed', signal: signalName(exit.number) }
+        : { kind: 'exited', code: exit.number },
+    usage: {
+      userMicroseconds: exit.userMicroseconds,
+      systemMicroseconds: exit.systemMicroseconds,
+      maxResidentBytes: exit.maxResidentBytes,
+    },
+  };
+}

@@ -1,0 +1,177 @@
+/*
+ * PID 1 of the step. Nothing of the step outlives it: the kernel kills a PID namespace with its first process, and
+ * this one dies with the supervisor, which dies with tsbuild.
+ * Runs in: the child the supervisor clones into new namespaces, with all capabilities of its user namespace.
+ */
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "inroot.h"
+#include "net.h"
+#include "orphans.h"
+#include "report.h"
+#include "rootfs.h"
+#include "start.h"
+#include "step-mounts.h"
+#include "system-mounts.h"
+#include "tree.h"
+#include "users.h"
+
+static sigset_t watched_signals(void) {
+  static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+  sigset_t set;
+  sigemptyset(&set);
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaddset(&set, numbers[i]);
+  return set;
+}
+
+/* Dies with the supervisor, also when that died before this line; waits until it may go on. */
+static void tie_to_supervisor(const struct spec *spec, int alive) {
+  int signal_at_death = spec->rung == RUNG_CHROOT ? SIGUSR2 : SIGKILL;
+  if (prctl(PR_SET_PDEATHSIG, signal_at_death, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+    fail("init", errno, "prctl");
+  char go;
+  struct pollfd hangup = {.fd = alive};
+  if (read(alive, &go, 1) != 1 || (poll(&hangup, 1, 0) == 1 && hangup.revents & POLLHUP)) _exit(SETUP_FAILED);
+  close(alive);
+}
+
+static int enter_new_root(const struct spec *spec) {
+  detach_from_host();
+  trees_begin(spec->legacy_mounts);
+  struct root_fds root_fds = open_root(&spec->root);
+  struct step_source *sources = open_step_sources(spec);
+  struct system_sources system = open_system_sources(spec);
+  struct stage stage;
+  stage_begin(&stage);
+  prepare_devices(&system, &stage);
+  int root = mount_root(&stage, &root_fds, spec->rung == RUNG_USERNS, false, spec->insecure ? 0 : MS_NODEV);
+  close_root(&root_fds);
+  prepare_step_sources(spec, sources, &stage);
+  int old_root = enter_root(root);
+  mount_proc(root, spec, &stage);
+  mount_dev(root, spec, &system);
+  mount_sys(root, spec, &system, &stage);
+  mount_etc(root, spec, &stage);
+  mount_step_sources(root, spec, sources);
+  leave_old_root(old_root);
+  close(stage.directory);
+  return root;
+}
+
+static int enter_chroot(const struct spec *spec) {
+  trees_begin(true);
+  int root = open(spec->root.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0 || fchdir(root) != 0 || chroot(".") != 0 || chdir("/") != 0) fail("chroot", errno, spec->root.directory);
+  return root;
+}
+
+static void set_up_names(const struct spec *spec) {
+  /* After the supervisor placed this process in its cgroup, which becomes the root the step sees. */
+  if (unshare(CLONE_NEWCGROUP) != 0 && errno != EINVAL) fail("cgroup", errno, "namespace");
+  if (sethostname(spec->hostname, __builtin_strlen(spec->hostname)) != 0) fail("hostname", errno, spec->hostname);
+  if (spec->network == NETWORK_NONE) raise_loopback();
+}
+
+/* stdin is the step's own /dev/null; stdout and stderr are pipes a user without privileges may open again. */
+static void set_up_output(const struct channels *channels, const struct identity *identity) {
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null >= 0 && dup2(null, 0) < 0) fail("stdio", errno, "/dev/null");
+  if (null >= 0) close(null);
+  if (dup2(channels->output, 1) < 0 || dup2(channels->error, 2) < 0) fail("stdio", errno, "pipes");
+  close(channels->output);
+  close(channels->error);
+  (void)fchown(1, identity->uid, identity->gid);
+  (void)fchown(2, identity->uid, identity->gid);
+}
+
+static pid_t start(const struct spec *spec, int root, const struct channels *channels) {
+  static struct identity identity;
+  find_identity(root, spec->user, &identity);
+  int cwd = open_in_root(root, spec->cwd, CREATE_DIRECTORY, false);
+  if (cwd < 0) fail("cwd", errno, spec->cwd);
+  set_up_output(channels, &identity);
+  pid_t child = fork();
+  if (child < 0) fail("fork", errno, "main process");
+  if (child == 0) start_program(spec, &identity, cwd);
+  close(cwd);
+  /* The pipes end when the step's processes do. */
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int fd = 0; fd < 3; fd++) null >= 0 ? (void)dup2(null, fd) : (void)close(fd);
+  if (null >= 0) close(null);
+  return child;
+}
+
+/* Reaps whatever has ended; true when the main process has, with its status. */
+static bool reap(pid_t main_process, int *status) {
+  bool ended = false;
+  int one;
+  for (pid_t pid; (pid = waitpid(-1, &one, WNOHANG)) > 0;) {
+    if (pid != main_process) continue;
+    *status = one;
+    ended = true;
+  }
+  return ended;
+}
+
+static int wait_for_main(pid_t main_process, bool alone) {
+  sigset_t signals = watched_signals();
+  int status = 0;
+  while (!reap(main_process, &status)) {
+    siginfo_t info;
+    int number = sigwaitinfo(&signals, &info);
+    if (number < 0 || number == SIGCHLD) continue;
+    /* Without a PID namespace nothing but a signal says that the supervisor is gone. */
+    if (alone && number == SIGUSR2) {
+      end_orphans();
+      _exit(SETUP_FAILED);
+    }
+    /* Signals from outside the namespace have no sender in it; the step's own to PID 1 are not for its main process. */
+    if (alone || info.si_pid == 0) kill(main_process, number);
+  }
+  return status;
+}
+
+static void end_everything(bool alone) {
+  if (alone) {
+    end_orphans();
+    return;
+  }
+  kill(-1, SIGKILL);
+  while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) continue;
+}
+
+static uint64_t microseconds(const struct timeval *time) {
+  return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_usec;
+}
+
+_Noreturn void run_init(const struct spec *spec, const struct channels *channels) {
+  bool alone = spec->rung == RUNG_CHROOT;
+  sigset_t signals = watched_signals();
+  sigprocmask(SIG_BLOCK, &signals, NULL);
+  if (alone) watch_orphans();
+  tie_to_supervisor(spec, channels->alive);
+  umask(0);
+  if (!alone) set_up_names(spec);
+  int root = alone ? enter_chroot(spec) : enter_new_root(spec);
+  pid_t main_process = start(spec, root, channels);
+  int status = wait_for_main(main_process, alone);
+  end_everything(alone);
+  remove_mount_points();
+  struct rusage usage;
+  getrusage(RUSAGE_CHILDREN, &usage);
+  report_exit(status, microseconds(&usage.ru_utime), microseconds(&usage.ru_stime), (uint64_t)usage.ru_maxrss * 1024);
+  _exit(0);
+}

@@ -1,0 +1,20 @@
+/*
+ * PID 1 of the step: prepares its root, starts its main process, reaps, forwards signals, and ends everything when
+ * the main process ends or the supervisor is gone.
+ * Runs in: the child the supervisor clones into new namespaces, with all capabilities of its user namespace.
+ */
+#ifndef TSBUILD_INIT_H
+#define TSBUILD_INIT_H
+
+#include "spec.h"
+
+/* Descriptors the supervisor gives to PID 1. */
+struct channels {
+  int output; /* write ends of the step's stdout and stderr */
+  int error;
+  int alive; /* a byte when PID 1 may go on; hung up when the supervisor is gone */
+};
+
+_Noreturn void run_init(const struct spec *spec, const struct channels *channels);
+
+#endif

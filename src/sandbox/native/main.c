@@ -1,0 +1,21 @@
+/*
+ * tsbuild-sandbox: runs one step, or a program in a user namespace. Started by tsbuild only.
+ * Runs in: the first process, with the capabilities of tsbuild.
+ */
+#include <string.h>
+
+#include "report.h"
+#include "seal.h"
+#include "supervise.h"
+#include "userns.h"
+
+int main(int argc, char **argv, char **envp) {
+  /* What a probe runs as its step: that it was started is the answer. */
+  if (argc == 2 && strcmp(argv[1], "probe") == 0) return 0;
+  if (argc == 2 && strcmp(argv[1], "run") == 0) {
+    seal_self(argv, envp);
+    return supervise();
+  }
+  if (argc > 2 && strcmp(argv[1], "userns") == 0) return run_in_user_namespace(argc - 2, argv + 2, envp);
+  return SETUP_FAILED;
+}

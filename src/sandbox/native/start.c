@@ -1,0 +1,138 @@
+/*
+ * From a child of PID 1 to the step's program: limits, identity, filter, capabilities, exec. The filter goes in while
+ * CAP_SYS_ADMIN is there, since no_new_privs must stay off; what follows are calls it allows.
+ * Runs in: the child PID 1 forks; with all capabilities until it gives them up, just before exec.
+ */
+#include "start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "caps.h"
+#include "report.h"
+#include "seccomp.h"
+
+static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+static const char *variable(char *const *env, const char *name) {
+  size_t length = strlen(name);
+  for (; *env != NULL; env++)
+    if (strncmp(*env, name, length) == 0 && (*env)[length] == '=') return *env + length + 1;
+  return NULL;
+}
+
+/* The environment with HOME from passwd when the image sets none. */
+static char **environment(const struct spec *spec, const struct identity *identity) {
+  static char home[sizeof identity->home + 8];
+  char **env = calloc(spec->env.count + 2, sizeof *env);
+  if (env == NULL) fail("environment", ENOMEM, "environment");
+  size_t count = 0;
+  for (size_t i = 0; i < spec->env.count; i++) {
+    if (strcmp(spec->env.items[i], "HOME=") == 0) continue;
+    memcpy(&env[count++], &spec->env.items[i], sizeof *env);
+  }
+  if (variable(env, "HOME") == NULL) {
+    snprintf(home, sizeof home, "HOME=%s", identity->home);
+    env[count] = home;
+  }
+  return env;
+}
+
+static void set_limits(const struct spec *spec) {
+  for (size_t i = 0; i < spec->limit_count; i++) {
+    const struct limit *limit = &spec->limits[i];
+    const struct rlimit value = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
+    if (setrlimit((unsigned)limit->resource, &value) != 0) fail_at("ulimit", errno, "resource", (unsigned long)limit->resource);
+  }
+}
+
+static void reset_signals(void) {
+  sigset_t none;
+  sigemptyset(&none);
+  for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* A directory of the host would show as "(unreachable)". */
+static void enter_directory(const struct spec *spec, int cwd) {
+  char path[4096];
+  if (fchdir(cwd) != 0 || syscall(SYS_getcwd, path, sizeof path) < 0) fail("cwd", errno, spec->cwd);
+  if (path[0] != '/') fail("cwd", ELOOP, spec->cwd);
+}
+
+static void take_identity(const struct spec *spec, const struct identity *identity) {
+  if (setgroups(identity->group_count, identity->groups) != 0 && !(spec->single_id && errno == EPERM))
+    fail("user", errno, "supplementary groups");
+  if (setresgid(identity->gid, identity->gid, identity->gid) != 0) fail("user", errno, spec->user);
+  if (setresuid(identity->uid, identity->uid, identity->uid) != 0) fail("user", errno, spec->user);
+}
+
+static void give_up_privileges(const struct spec *spec, const struct identity *identity) {
+  if (!spec->insecure) {
+    install_filter(spec->single_id);
+    bound_capabilities();
+  }
+  take_identity(spec, identity);
+  set_capabilities(identity->uid != 0 ? 0 : spec->insecure ? all_capabilities : default_capabilities);
+}
+
+/* The error a search over PATH ends with: the one that says most. */
+static int execute_on_path(const char *program, const char *path, char *const *args, char *const *env) {
+  int best = ENOENT;
+  char full[4096];
+  for (const char *end; ; path = end + 1) {
+    end = strchrnul(path, ':');
+    int length = (int)(end - path);
+    int size = snprintf(full, sizeof full, "%.*s/%s", length > 0 ? length : 1, length > 0 ? path : ".", program);
+    if (size > 0 && (size_t)size < sizeof full) {
+      execve(full, args, env);
+      if (errno != ENOENT && errno != ENOTDIR) {
+        struct stat status;
+        bool directory = stat(full, &status) == 0 && S_ISDIR(status.st_mode);
+        if (!directory) best = errno;
+        if (!directory && errno != EACCES) return best;
+      }
+    }
+    if (*end == 0) return best;
+  }
+}
+
+static int execute(const struct spec *spec, char *const *env) {
+  char **args = calloc(spec->args.count + 1, sizeof *args);
+  if (args == NULL) return ENOMEM;
+  memcpy(args, spec->args.items, spec->args.count * sizeof *args);
+  if (args[0][0] == 0) return ENOENT;
+  if (strchr(args[0], '/') == NULL) {
+    const char *path = variable(env, "PATH");
+    return execute_on_path(args[0], path == NULL ? default_path : path, args, env);
+  }
+  execve(args[0], args, env);
+  return errno;
+}
+
+_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd) {
+  setsid();
+  reset_signals();
+  umask(0022);
+  char **env = environment(spec, identity);
+  enter_directory(spec, cwd);
+  set_limits(spec);
+  /* A session keyring of its own; a kernel without keyrings has none to share. */
+  (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+  if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) fail("exec", errno, "dumpable");
+  give_up_privileges(spec, identity);
+  int error = execute(spec, env);
+  report_exec(error, spec->args.items[0]);
+  _exit(error == ENOENT || error == ENOTDIR ? 127 : 126);
+}

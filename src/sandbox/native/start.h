@@ -1,0 +1,14 @@
+/*
+ * The step's main process.
+ * Runs in: the child PID 1 forks; with all capabilities until it gives them up, just before exec.
+ */
+#ifndef TSBUILD_START_H
+#define TSBUILD_START_H
+
+#include "spec.h"
+#include "users.h"
+
+/* `cwd`: descriptor of the working directory. Becomes the step's program, or reports why not and ends. */
+_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd);
+
+#endif

@@ -1,0 +1,228 @@
+/*
+ * Mounts /proc, /dev, /sys and the three files of /etc.
+ *
+ * Every file system the step can write to is mounted nodev, /dev itself included: with CAP_MKNOD, which Docker's
+ * default set has, a step may make device nodes but open none. The usable nodes are bind mounts of nodes on the stage.
+ * Runs in: PID 1 of the step, with all capabilities of its user namespace, in namespaces of its own.
+ */
+#include "system-mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "inroot.h"
+#include "report.h"
+#include "tree.h"
+
+static const struct {
+  const char *name;
+  unsigned major;
+  unsigned minor;
+} devices[DEVICES] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+
+static const char *const masked_proc[] = {
+    "acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats",
+};
+static const char *const read_only_proc[] = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
+static const char *const masked_sys[] = {"devices/virtual/powercap", "firmware"};
+
+#define COUNT(list) (sizeof(list) / sizeof(list)[0])
+
+struct system_sources open_system_sources(const struct spec *spec) {
+  struct system_sources sources = {.sys = -1};
+  for (size_t i = 0; i < DEVICES; i++) {
+    char path[32];
+    snprintf(path, sizeof path, "/dev/%s", devices[i].name);
+    sources.devices[i] = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  }
+  if (spec->rung == RUNG_USERNS) {
+    sources.sys = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (sources.sys >= 0) sources.sys = tree_of(sources.sys);
+  }
+  return sources;
+}
+
+void prepare_devices(struct system_sources *sources, const struct stage *stage) {
+  for (size_t i = 0; i < DEVICES; i++) {
+    /* A node of the step's own: changing the mode of the host's would reach the host. */
+    if (mknodat(stage->directory, devices[i].name, S_IFCHR | 0666, makedev(devices[i].major, devices[i].minor)) == 0) {
+      int own = openat(stage->directory, devices[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+      int probe = own < 0 ? -1 : reopen(own, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+      /* A user namespace may make nodes on no file system it can open them on; /dev/tty opens only with a terminal. */
+      if (probe >= 0 || (own >= 0 && errno == ENXIO)) {
+        if (probe >= 0) close(probe);
+        if (sources->devices[i] >= 0) close(sources->devices[i]);
+        sources->devices[i] = tree_of(own);
+        sources->own[i] = true;
+        continue;
+      }
+      if (own >= 0) close(own);
+    }
+    if (sources->devices[i] >= 0) sources->devices[i] = tree_of(sources->devices[i]);
+  }
+}
+
+int stage_file(const struct stage *stage, const char *name, const struct bytes *content, unsigned mode) {
+  int fd = openat(stage->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (fd < 0 || fchmod(fd, mode) != 0) fail("stage", errno, name);
+  for (size_t sent = 0; sent < content->size;) {
+    ssize_t wrote = write(fd, content->data + sent, content->size - sent);
+    if (wrote < 0) fail("stage", errno, name);
+    sent += (size_t)wrote;
+  }
+  close(fd);
+  fd = openat(stage->directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) fail("stage", errno, name);
+  return fd;
+}
+
+static int mount_point(int root, const char *path, enum create create) {
+  int target = open_in_root(root, path, create, true);
+  if (target < 0) fail("mount-point", errno, path);
+  return target;
+}
+
+static int mount_new(int root, const char *path, const char *type, const char *options, unsigned long flags) {
+  int target = mount_point(root, path, CREATE_DIRECTORY);
+  int result = mount_on(target, type, options, flags);
+  int error = errno;
+  close(target);
+  errno = error;
+  return result;
+}
+
+/* A copy of what lies at `name` below `directory`, read-only. Nothing there: nothing to do. */
+static void make_read_only(int directory, const char *name) {
+  int place = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (place < 0) return;
+  int source = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  int tree = source < 0 ? -1 : tree_of(source);
+  if (tree < 0 || attach(tree, place, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) != 0)
+    fail("read-only", errno, name);
+  close(place);
+}
+
+/* Covers a file with an empty one and a directory with an empty one. Nothing there: nothing to do. */
+static void mask(int directory, const char *name, const struct stage *stage) {
+  struct stat status;
+  int place = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (place < 0) return;
+  if (fstat(place, &status) != 0) fail("mask", errno, name);
+  const char *empty = S_ISDIR(status.st_mode) ? "empty" : "blank";
+  int source = openat(stage->directory, empty, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  int tree = source < 0 ? -1 : tree_of(source);
+  if (tree < 0 || attach(tree, place, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) != 0)
+    fail("mask", errno, name);
+  close(place);
+}
+
+static int open_below_root(int root, const char *name) {
+  int fd = openat(root, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) fail("open", errno, name);
+  return fd;
+}
+
+void mount_proc(int root, const struct spec *spec, const struct stage *stage) {
+  if (mkdirat(stage->directory, "empty", 0555) != 0) fail("stage", errno, "empty");
+  const struct bytes nothing = {0};
+  close(stage_file(stage, "blank", &nothing, 0444));
+  if (mount_new(root, "/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC) != 0) fail("proc", errno, "/proc");
+  if (spec->insecure) return;
+  int proc = open_in_root(root, "/proc", CREATE_NOTHING, false);
+  if (proc < 0) fail("proc", errno, "/proc");
+  for (size_t i = 0; i < COUNT(masked_proc); i++) mask(proc, masked_proc[i], stage);
+  for (size_t i = 0; i < COUNT(read_only_proc); i++) make_read_only(proc, read_only_proc[i]);
+  close(proc);
+}
+
+static void link_device(int dev, const char *name, const char *target) {
+  if (symlinkat(target, dev, name) != 0) fail("dev", errno, name);
+}
+
+static void mount_below(int dev, const char *name, const char *type, const char *options, unsigned long flags) {
+  if (mkdirat(dev, name, 0755) != 0) fail("dev", errno, name);
+  int target = open_below_root(dev, name);
+  int result = mount_on(target, type, options, flags);
+  /* The group tty is 5 in every distribution, but a user namespace may have no such group. */
+  if (result != 0 && errno == EINVAL && strcmp(type, "devpts") == 0)
+    result = mount_on(target, type, "newinstance,ptmxmode=0666,mode=0620", flags);
+  if (result != 0) fail("dev", errno, name);
+  close(target);
+}
+
+void mount_dev(int root, const struct spec *spec, struct system_sources *sources) {
+  unsigned long nodev = spec->insecure ? 0 : MS_NODEV;
+  if (mount_new(root, "/dev", "tmpfs", "mode=0755,size=65536k", MS_NOSUID | MS_STRICTATIME | nodev) != 0)
+    fail("dev", errno, "/dev");
+  int dev = open_in_root(root, "/dev", CREATE_NOTHING, false);
+  if (dev < 0) fail("dev", errno, "/dev");
+  for (size_t i = 0; i < DEVICES; i++) {
+    if (sources->devices[i] < 0) continue;
+    int target = openat(dev, devices[i].name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (target >= 0) close(target);
+    target = openat(dev, devices[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    /* Read-only forbids changing the host's node, not writing to the device. */
+    if (target < 0 || attach(sources->devices[i], target, sources->own[i] ? 0 : MOUNT_ATTR_RDONLY) != 0) fail("dev", errno, devices[i].name);
+    close(target);
+  }
+  mount_below(dev, "pts", "devpts", "newinstance,ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC);
+  char options[64];
+  snprintf(options, sizeof options, "mode=1777,size=%llu", (unsigned long long)spec->shm_size);
+  mount_below(dev, "shm", "tmpfs", options, MS_NOSUID | MS_NOEXEC | MS_NODEV);
+  mount_below(dev, "mqueue", "mqueue", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV);
+  link_device(dev, "ptmx", "pts/ptmx");
+  link_device(dev, "fd", "/proc/self/fd");
+  link_device(dev, "stdin", "/proc/self/fd/0");
+  link_device(dev, "stdout", "/proc/self/fd/1");
+  link_device(dev, "stderr", "/proc/self/fd/2");
+  link_device(dev, "core", "/proc/kcore");
+  close(dev);
+}
+
+void mount_sys(int root, const struct spec *spec, struct system_sources *sources, const struct stage *stage) {
+  unsigned long read_only = spec->insecure ? 0 : MS_RDONLY;
+  if (mount_new(root, "/sys", "sysfs", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC | read_only) != 0) {
+    /* Only the owner of the network namespace may mount sysfs. */
+    if (errno != EPERM || sources->sys < 0) fail("sys", errno, "/sys");
+    int target = mount_point(root, "/sys", CREATE_NOTHING);
+    if (attach(sources->sys, target, spec->insecure ? 0 : MOUNT_ATTR_RDONLY) != 0) fail("sys", errno, "/sys");
+    close(target);
+  } else {
+    if (sources->sys >= 0) close(sources->sys);
+    int cgroup = open_in_root(root, "/sys/fs/cgroup", CREATE_NOTHING, false);
+    /* Only where version 2 is the host's hierarchy does one mount show what a program expects there. */
+    if (cgroup >= 0 && spec->cgroups.count <= 1 && access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0)
+      (void)mount_on(cgroup, "cgroup2", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC | read_only);
+    if (cgroup >= 0) close(cgroup);
+  }
+  sources->sys = -1;
+  if (spec->insecure) return;
+  int sys = open_in_root(root, "/sys", CREATE_NOTHING, false);
+  if (sys < 0) fail("sys", errno, "/sys");
+  for (size_t i = 0; i < COUNT(masked_sys); i++) mask(sys, masked_sys[i], stage);
+  close(sys);
+}
+
+static void bind_file(int root, const char *path, const struct stage *stage, const char *name, const struct bytes *content) {
+  int file = stage_file(stage, name, content, 0644);
+  int target = mount_point(root, path, CREATE_FILE);
+  int tree = tree_of(file);
+  if (tree < 0 || attach(tree, target, 0) != 0) fail("bind", errno, path);
+  close(target);
+}
+
+void mount_etc(int root, const struct spec *spec, const struct stage *stage) {
+  char line[512];
+  int length = snprintf(line, sizeof line, "%.500s\n", spec->hostname);
+  const struct bytes hostname = {(const uint8_t *)line, (size_t)length};
+  bind_file(root, "/etc/hostname", stage, "hostname", &hostname);
+  bind_file(root, "/etc/hosts", stage, "hosts", &spec->hosts);
+  if (spec->resolv_conf.size > 0) bind_file(root, "/etc/resolv.conf", stage, "resolv.conf", &spec->resolv_conf);
+}

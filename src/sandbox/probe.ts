@@ -1,0 +1,143 @@
+/**
+ * What each rung of the ladder needs, asked of the machine: a rung is available when a step really ran on it.
+ * Invariant: a probe leaves nothing behind and changes nothing.
+ */
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { distPath, ignoreEvents, isTsbuildError } from '../core/index.ts';
+import { type HostFacts, hostFacts } from './host-facts.ts';
+import { idMaps } from './id-maps.ts';
+import { NamespaceSandbox } from './namespace-sandbox.ts';
+import type { RootFs, Rung, RungReport } from './types.ts';
+import { candidates, tryUserNamespace, userNamespaceDenial } from './user-namespace.ts';
+
+export interface ProbeOptions {
+  /** A directory on the file system the steps will write to. Default: the system's temporary folder. */
+  readonly scratch?: string;
+}
+
+type Findings = RungReport['findings'];
+
+/** Every rung, best first. */
+export async function probeRungs(options: ProbeOptions = {}): Promise<readonly RungReport[]> {
+  const reports: RungReport[] = [];
+  for (const rung of ['root', 'userns', 'chroot', 'none'] as const) reports.push(await probeRung(rung, options));
+  return reports;
+}
+
+export async function probeRung(rung: Rung, options: ProbeOptions = {}): Promise<RungReport> {
+  const facts = hostFacts();
+  switch (rung) {
+    case 'root':
+      return probeRoot(facts, options);
+    case 'userns':
+      return probeUserNamespace(facts, options);
+    case 'chroot':
+      return probeChroot(facts, options);
+    case 'none':
+      return { rung, available: true, findings: [{ what: 'RUN cannot be used' }] };
+  }
+}
+
+async function probeRoot(facts: HostFacts, options: ProbeOptions): Promise<RungReport> {
+  if (!facts.initialUserNamespace) {
+    return missing('root', [
+      { what: 'tsbuild runs in a user namespace', remedy: 'run tsbuild as root of the machine' },
+    ]);
+  }
+  if (!facts.capabilities.sysAdmin) {
+    const remedy =
+      facts.uid === 0
+        ? 'start the container with --privileged or --cap-add SYS_ADMIN'
+        : 'run tsbuild as root, e.g. with sudo';
+    return missing('root', [{ what: 'tsbuild lacks CAP_SYS_ADMIN', remedy }]);
+  }
+  return tryStep('root', facts, options, []);
+}
+
+async function probeUserNamespace(facts: HostFacts, options: ProbeOptions): Promise<RungReport> {
+  if (!facts.initialUserNamespace && facts.capabilities.sysAdmin) {
+    return tryStep('userns', facts, options, facts.singleId ? [singleIdFinding] : []);
+  }
+  const denial = userNamespaceDenial(facts);
+  if (denial) return missing('userns', [findingOf(denial)]);
+  for (const maps of candidates(idMaps(facts))) {
+    const verdict = await tryUserNamespace(maps);
+    if (verdict === 'works') {
+      const weaker = maps.kind === 'single' ? [singleIdFinding] : [];
+      return { rung: 'userns', available: true, findings: [...weaker, ...maps.findings] };
+    }
+    if (verdict === 'namespace') break;
+  }
+  return missing('userns', [{ what: 'a user namespace could not be made', remedy: 'see `tsbuild doctor`' }]);
+}
+
+async function probeChroot(facts: HostFacts, options: ProbeOptions): Promise<RungReport> {
+  if (!facts.capabilities.sysChroot || facts.uid !== 0) {
+    return missing('chroot', [{ what: 'tsbuild lacks CAP_SYS_CHROOT', remedy: 'run tsbuild as root' }]);
+  }
+  return tryStep('chroot', facts, options, [
+    { what: 'steps share the processes, network and devices of the container tsbuild runs in' },
+  ]);
+}
+
+const singleIdFinding = {
+  what: 'only one user ID is available: every file belongs to it',
+  remedy: 'give this user ranges in /etc/subuid and /etc/subgid and install newuidmap',
+};
+
+/** Runs the helper's own `probe` as a step in a root that holds nothing else. */
+async function tryStep(
+  rung: Exclude<Rung, 'none'>,
+  facts: HostFacts,
+  options: ProbeOptions,
+  findings: Findings,
+): Promise<RungReport> {
+  const folder = mkdtempSync(join(options.scratch ?? tmpdir(), 'tsbuild-probe-'));
+  try {
+    const [lower, upper, work] = ['lower', 'upper', 'work'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const path of [lower, upper, work]) mkdirSync(path);
+    copyFileSync(distPath('native/tsbuild-sandbox'), join(lower, 'probe'));
+    const rootfs: RootFs =
+      rung === 'chroot' ? { kind: 'directory', path: lower } : { kind: 'overlay', lowers: [lower], upper, work };
+    const sandbox = new NamespaceSandbox({ rung, singleId: facts.singleId, events: ignoreEvents });
+    const result = await sandbox.run(
+      {
+        rootfs,
+        args: ['/probe', 'probe'],
+        env: [],
+        cwd: '/',
+        user: '0:0',
+        hostname: 'probe',
+        network: 'host',
+        security: 'sandbox',
+        mounts: [],
+        extraHosts: [],
+        limits: {},
+      },
+      { signal: new AbortController().signal, onOutput: () => {} },
+    );
+    const started = result.exit.kind === 'exited' && result.exit.code === 0;
+    return started
+      ? { rung, available: true, findings }
+      : missing(rung, [{ what: 'the file system of the store does not let programs run' }]);
+  } catch (error) {
+    if (!isTsbuildError(error)) throw error;
+    return missing(rung, [findingOf(error)]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function findingOf(error: { readonly message: string; readonly hint: string | undefined }): Findings[number] {
+  return error.hint === undefined ? { what: error.message } : { what: error.message, remedy: error.hint };
+}
+
+function missing(rung: Rung, findings: Findings): RungReport {
+  return { rung, available: false, findings };
+}
