@@ -131,7 +131,11 @@ class JobThread {
 
   constructor({ freed, ended }: { readonly freed: () => void; readonly ended: () => void }) {
     this.#freed = freed;
-    this.#worker = new Worker(distPath('layers-worker.js'), { workerData: { abort: this.#abort } });
+    this.#worker = new Worker(distPath('layers-worker.js'), {
+      workerData: { abort: this.#abort },
+      // The addon opens descriptors Node does not know of; every job closes what it opened.
+      trackUnmanagedFds: false,
+    });
     this.#worker.unref();
     this.#worker.on('message', (reply: JobReply) => this.#receive(reply));
     this.#worker.on('error', (error) => this.#fail(workerFailed(error)));
