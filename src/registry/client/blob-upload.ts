@@ -4,6 +4,7 @@
  * Invariant: a broken upload is tried again only in a new session and from the source; a session that is given up is
  * cancelled.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Descriptor, PutOptions } from '../../image/index.ts';
 import { isRegistryError, isTransient } from '../errors.ts';
 import { drain } from '../http/read-body.ts';
@@ -139,6 +140,8 @@ async function sendWhole(
 /** Best effort: the registry forgets abandoned sessions by itself, only later. */
 async function cancelSession(port: UploadPort, session: UploadSession): Promise<void> {
   try {
+    // A registry that still reads from the broken connection would write into what it just deleted.
+    await sleep(50);
     const { response } = await port.expect(
       {
         method: 'DELETE',

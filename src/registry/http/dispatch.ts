@@ -14,7 +14,7 @@ export interface DispatchTimeouts {
   readonly bodyIdle: number;
 }
 
-/** Resolves with the headers. Failures are undici's and Node's own errors; those of the body come through the body. */
+/** Resolves with the headers; a failure of the body comes through the body. @throws RegistryError, or what the source of a stream threw */
 export async function dispatch(
   dispatcher: Dispatcher,
   request: HttpRequest,
@@ -24,8 +24,8 @@ export async function dispatch(
   try {
     return await exchange(dispatcher, request, timeouts, upload);
   } catch (error) {
-    // A source that failed is why the request failed, whatever the connection says.
-    throw upload?.failure ?? error;
+    // A source that failed is why the request failed, whatever the connection says; its error is passed on as it is.
+    throw upload?.failure ?? transportFailure(error, request);
   } finally {
     upload?.close();
   }

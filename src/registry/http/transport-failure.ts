@@ -64,10 +64,17 @@ export function transportFailure(error: unknown, request: HttpRequest): unknown 
   return new RegistryError({
     code: 'registry-unreachable',
     message: `${what}: ${detail}`,
-    hint: `Check the name and that ${url.host} can be reached from here; a proxy is set with HTTPS_PROXY.`,
+    hint: unreachableHint(url, code),
     transient: resetCodes.has(code ?? ''),
     cause: error,
   });
+}
+
+/** With TLS 1.3 a server that wants a client certificate closes after the handshake, which looks like any other reset. */
+function unreachableHint(url: URL, code: string | undefined): string {
+  const certificate = url.protocol === 'https:' && resetCodes.has(code ?? '');
+  const wanted = certificate ? ', whether it wants a client certificate (in certs.d)' : '';
+  return `Check the name and that ${url.host} can be reached from here${wanted}; a proxy is set with HTTPS_PROXY.`;
 }
 
 /** True when a TLS handshake failed because the other side answered in plain text. */

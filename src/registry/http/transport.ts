@@ -11,7 +11,6 @@ import { dispatch } from './dispatch.ts';
 import type { HttpRequest, Send } from './message.ts';
 import { type ProxySettings, proxyFor } from './proxy.ts';
 import type { TlsSettings } from './tls.ts';
-import { transportFailure } from './transport-failure.ts';
 
 export interface Timeouts {
   /** Milliseconds for the TCP and TLS handshakes. Default 30 s. */
@@ -76,11 +75,7 @@ export function createTransport(options: TransportOptions): Transport {
     async send(request) {
       throwIfAborted(request.signal);
       checkAddress(request);
-      try {
-        return await dispatch(await agentFor(request), request, timeouts);
-      } catch (error) {
-        throw transportFailure(error, request);
-      }
+      return dispatch(await agentFor(request), request, timeouts);
     },
     async close() {
       const open = [...agents.values()];
