@@ -110,7 +110,9 @@ async function exportTar({ images }: FinishedBuild, one: ExportRequest, ports: B
     });
   }
   const tree = await openTree(image.chain, ports);
-  await toFile(requireDestination(one), ports, (out) => exportTree(tree, { kind: 'tar', out, signal: ports.signal }));
+  await toFile(requireDestination(one), ports, async (out) => {
+    await exportTree(tree, { kind: 'tar', out, signal: ports.signal });
+  });
 }
 
 async function exportLocal({ images }: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<void> {
@@ -119,7 +121,14 @@ async function exportLocal({ images }: FinishedBuild, one: ExportRequest, ports:
     // Several platforms stand side by side: linux_amd64/, linux_arm64/.
     const path = images.length === 1 ? destination : join(destination, formatPlatform(platform).replaceAll('/', '_'));
     const tree = await openTree(chain, ports);
-    await exportTree(tree, { kind: 'directory', path, deleteOthers: one.deleteOthers ?? false, signal: ports.signal });
+    const target = {
+      kind: 'directory',
+      path,
+      deleteOthers: one.deleteOthers ?? false,
+      keepOwners: false,
+      signal: ports.signal,
+    } as const;
+    for (const message of await exportTree(tree, target)) ports.events({ kind: 'notice', level: 'warning', message });
   }
 }
 

@@ -24,8 +24,7 @@ export async function mountInputs(
       return { key, input: await contentOf(context.environment, opened, mount.sourcePath, context.signal) };
     }
     case 'cache': {
-      // The seed of a cache is no part of the result, but its stage must be done before this step takes a slot.
-      await context.sourceDigest(mount.source);
+      // The seed of a cache is no part of the result.
       const { source: _, ...key } = mount;
       return { key };
     }

@@ -108,6 +108,8 @@ export async function solvePlan(
     const created: string[] = [];
     for (const [index, step] of stage.steps.entries()) {
       const info: StepInfo = { id: stepId(prefix, stage, index), title: step.title, source: step.location };
+      // A step starts when what it reads from is there, so that its time is its own.
+      for (const source of sourcesOf(step.operation)) await sourceDigest(source);
       const done = await reportStep(info, async () => {
         const context: StepContext = {
           environment,
@@ -220,6 +222,12 @@ function workFor(context: StepContext, operation: Operation): Promise<StepWork> 
     default:
       return assertNever(operation);
   }
+}
+
+function sourcesOf(operation: Operation): readonly TreeSource[] {
+  if (operation.kind === 'copy') return [operation.source];
+  if (operation.kind !== 'run') return [];
+  return operation.mounts.flatMap((mount) => (mount.kind === 'bind' || mount.kind === 'cache' ? [mount.source] : []));
 }
 
 function createdTime({ request, now }: SolveEnvironment): string {
