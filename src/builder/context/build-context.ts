@@ -7,7 +7,7 @@ import { realpathSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { bytePathFromText, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import type { Tree } from '../../layers/index.ts';
-import { type DirectoryTree, openDirectoryTree, readRegularFile } from './directory-tree.ts';
+import { openDirectoryTree, readRegularFile } from './directory-tree.ts';
 import { type IgnoreRules, parseIgnoreFile } from './ignore.ts';
 import { cleanPath } from './pattern-set.ts';
 
@@ -45,7 +45,7 @@ export interface FolderContextInit {
 
 /** @throws TsbuildError `context-invalid` */
 export function openFolderContext(init: FolderContextInit): BuildContext {
-  const root = contextRoot(init);
+  const root = openRoot(init);
   const whole = openDirectoryTree(root);
   return {
     description: init.description,
@@ -63,7 +63,8 @@ export function openFolderContext(init: FolderContextInit): BuildContext {
   };
 }
 
-function contextRoot(init: FolderContextInit): string {
+/** The real path of a folder, or of one below it that is resolved in-root. @throws TsbuildError `context-invalid` */
+export function openRoot(init: Pick<FolderContextInit, 'folder' | 'description' | 'subfolder'>): string {
   let folder: string;
   try {
     folder = realpathSync(init.folder);
@@ -82,7 +83,7 @@ function contextRoot(init: FolderContextInit): string {
   return path === '' ? folder : `${folder}/${Buffer.from(path, 'latin1').toString('utf8')}`;
 }
 
-function notAFolder(init: FolderContextInit, reason: string, cause?: unknown): TsbuildError {
+function notAFolder(init: { readonly description: string }, reason: string, cause?: unknown): TsbuildError {
   return new TsbuildError({
     code: 'context-invalid',
     message: `${init.description} cannot be the build context: ${reason}`,
@@ -93,7 +94,11 @@ function notAFolder(init: FolderContextInit, reason: string, cause?: unknown): T
 
 const ignoreLimit = 16 * 1024 * 1024;
 
-async function readIgnoreRules(tree: DirectoryTree, ignoreFor: string | undefined): Promise<IgnoreRules | undefined> {
+/** The rules that count for a Dockerfile; undefined when there are none. */
+export async function readIgnoreRules(
+  tree: Pick<Tree, 'readFile'>,
+  ignoreFor: string | undefined,
+): Promise<IgnoreRules | undefined> {
   if (ignoreFor?.startsWith('/')) {
     const bytes = readRegularFile(`${ignoreFor}.dockerignore`, ignoreLimit);
     if (bytes) return parseIgnoreFile(bytes.toString('utf8'), `${ignoreFor}.dockerignore`);

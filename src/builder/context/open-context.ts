@@ -1,19 +1,78 @@
 /** Opens what the user named as the build context, whatever kind it is. */
 import { resolve } from 'node:path';
+import { redactUrl, TsbuildError } from '../../core/index.ts';
 import type { ContextSource } from '../types.ts';
+import { openArchiveContext, spool } from './archive-context.ts';
 import { type BuildContext, openFolderContext } from './build-context.ts';
+import { fetchUrl } from './fetch-url.ts';
+import { parseGitAddress } from './git-address.ts';
+import { checkoutGit } from './git-checkout.ts';
 
 export interface OpenContextOptions {
-  /** A private folder tsbuild owns, for what is unpacked or cloned; a folder is made inside it and removed again. */
+  /** A private folder tsbuild owns, for what is spooled, downloaded or cloned; not needed for a directory. */
   readonly temporary: string;
   readonly signal: AbortSignal;
+  /** `http_proxy`, `https_proxy`, `no_proxy`, in either case. */
+  readonly proxyEnv?: Readonly<Record<string, string>>;
+  /** Further variables for git, e.g. SSH_AUTH_SOCK. */
+  readonly gitEnvironment?: Readonly<Record<string, string>>;
+  /** Protocols git may use beyond the network's. */
+  readonly gitProtocols?: readonly string[];
+  readonly keepGitDir?: boolean;
 }
 
-/** @throws TsbuildError `context-invalid` */
+/**
+ * @throws TsbuildError `context-invalid`, `context-git-invalid`, `context-git-failed`, `context-fetch-failed`,
+ * `context-checksum-mismatch`, `archive-invalid`, `archive-too-large`, `cancelled`
+ */
 export async function openContext(source: ContextSource, options: OpenContextOptions): Promise<BuildContext> {
-  if (source.kind === 'directory') {
-    const folder = resolve(source.path);
-    return openFolderContext({ folder, description: `the folder ${source.path}`, key: folder });
+  switch (source.kind) {
+    case 'directory': {
+      const folder = resolve(source.path);
+      return openFolderContext({ folder, description: `the directory ${source.path}`, key: folder });
+    }
+    case 'stream': {
+      const spooled = await spool(source.open(), options.temporary, options.signal);
+      return openArchiveContext({ ...spooled, description: source.name, key: `stream:${source.name}` }, options);
+    }
+    case 'http': {
+      const fetched = await fetchUrl(source.url, options);
+      const description = redactUrl(source.url);
+      const { file, size } = fetched;
+      return openArchiveContext({ file, size, description, key: `http:${description}` }, options);
+    }
+    case 'git':
+      return openGitContext(source.url, options);
   }
-  throw options.signal.reason;
+}
+
+async function openGitContext(url: string, options: OpenContextOptions): Promise<BuildContext> {
+  const address = parseGitAddress(url, { allowBareGithub: true });
+  if (!address) {
+    throw new TsbuildError({
+      code: 'context-git-invalid',
+      message: `${redactUrl(url)} is not a git address`,
+      hint: 'Write it as https://host/repository.git#ref:subdirectory.',
+    });
+  }
+  const checkout = await checkoutGit(address, {
+    temporary: options.temporary,
+    signal: options.signal,
+    environment: { ...options.proxyEnv, ...options.gitEnvironment },
+    ...(options.keepGitDir === undefined ? {} : { keepGitDir: options.keepGitDir }),
+    ...(options.gitProtocols ? { protocols: options.gitProtocols } : {}),
+  });
+  try {
+    const context = openFolderContext({
+      folder: checkout.folder,
+      description: address.description,
+      key: `git:${address.description}:${address.subdir}`,
+      commit: checkout.commit,
+      subfolder: address.subdir,
+    });
+    return { ...context, [Symbol.asyncDispose]: () => checkout[Symbol.asyncDispose]() };
+  } catch (error) {
+    await checkout[Symbol.asyncDispose]();
+    throw error;
+  }
 }

@@ -133,7 +133,7 @@ async function writePlain(
           hint: 'If this is no decompression bomb, unpack it yourself and copy the directory.',
         });
       }
-      await target.write(chunk);
+      await target.appendFile(chunk);
     }
   } catch (cause) {
     throwIfAborted(options.signal);
