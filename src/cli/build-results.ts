@@ -2,12 +2,17 @@
 import { writeFile } from 'node:fs/promises';
 import type { BuildResult } from '../builder/index.ts';
 import { TsbuildError } from '../core/index.ts';
-import type { Descriptor, Digest } from '../image/index.ts';
+import { type Descriptor, type Digest, formatPlatform } from '../image/index.ts';
 
 /** Digest of the configuration; of several platforms, the digest of the index. */
 export function imageIdOf(result: BuildResult): Digest {
   const [only, ...more] = result.images;
   return only && more.length === 0 ? only.imageId : result.target.digest;
+}
+
+/** The image ID of each platform, by `os/arch`. */
+export function platformsOf(result: BuildResult): ReadonlyMap<string, Digest> {
+  return new Map(result.images.map((image) => [formatPlatform(image.platform), image.imageId]));
 }
 
 /** Keys and meanings of `docker buildx build --metadata-file`. The digest is that of what was pushed, if anything was. */

@@ -1,6 +1,7 @@
 /** The text of `--help`, drawn from the tables of commands and flags. */
 import type { Flag } from './args/flag.ts';
-import { type Command, commands } from './command.ts';
+import type { Command } from './command.ts';
+import { commands } from './command-table.ts';
 
 /** `tsbuild --help`. */
 export function renderOverview(): string {

@@ -2,7 +2,7 @@
 import { type BuildResult, build, hostPlatform } from '../builder/index.ts';
 import type { EventSink } from '../core/index.ts';
 import type { Descriptor } from '../image/index.ts';
-import type { BuildInvocation } from './args/build-request.ts';
+import type { BuildInvocation, BuildSurroundings } from './args/build-request.ts';
 import { buildMetadata, imageIdOf, writeResultFile } from './build-results.ts';
 import type { Session } from './session.ts';
 import { withWiring } from './wire.ts';
@@ -53,4 +53,14 @@ export async function buildWith(
     });
     return { result, pushed: new Map(delivery.pushed) };
   });
+}
+
+/** What a build's arguments mean in this process. */
+export function surroundingsOf(session: Session): BuildSurroundings {
+  return {
+    env: session.env,
+    hostPlatform: hostPlatform(),
+    stdoutIsTerminal: session.stdout.isTTY,
+    stdin: session.stdin,
+  };
 }

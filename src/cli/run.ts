@@ -3,7 +3,8 @@
  * of errors) is imported when it is.
  */
 import { parseFlags } from './args/flag.ts';
-import { aliases, type Command, commands } from './command.ts';
+import type { Command } from './command.ts';
+import { aliases, commands } from './command-table.ts';
 import type { Session } from './session.ts';
 
 export const exitCodes = { success: 0, failure: 1, usage: 2 } as const;

@@ -1,6 +1,6 @@
 /**
  * The process as a command sees it: environment, streams, and one signal that says stop.
- * Invariant: nothing in `cli` but this file, `main.ts` and the action's entry touches `process`.
+ * Invariant: nothing in `cli` but this file, `ask.ts` and `main.ts` touches the streams, environment and arguments of `process`.
  */
 
 export interface Terminal {

@@ -19,6 +19,7 @@ export class Wiring {
   #store: Promise<LocalStore> | undefined;
   #client: Promise<RegistryClient> | undefined;
   #engine: Promise<EngineApi> | undefined;
+  readonly #opened: AsyncDisposable[] = [];
 
   constructor(session: Session, events: EventSink) {
     this.#session = session;
@@ -52,9 +53,11 @@ export class Wiring {
     return new WiredBaseImages({
       store,
       repository: (reference) => this.repository(reference),
-      openAddress: async (address) => {
+      openAddress: async (address, signal) => {
         const { openImageAddress } = await import('./ports/open-address.ts');
-        return openImageAddress(address);
+        const archive = await openImageAddress(address, store, signal);
+        this.#opened.push(archive);
+        return archive;
       },
       events: this.#events,
       now: this.#session.now,
@@ -76,6 +79,7 @@ export class Wiring {
 
   /** Ends worker threads and connections. What failed already does not fail again here. */
   async close(): Promise<void> {
+    await Promise.allSettled(this.#opened.map((archive) => archive[Symbol.asyncDispose]()));
     await Promise.allSettled([
       this.#store?.then((store) => store.close()),
       this.#client?.then((client) => client.close()),

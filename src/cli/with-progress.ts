@@ -1,6 +1,6 @@
 /** Runs a piece of work with its progress on stderr, and says what a first Ctrl-C does. */
 import type { EventSink } from '../core/index.ts';
-import type { ProgressKind } from './args/build-request.ts';
+import type { ProgressKind } from './args/progress-flag.ts';
 import { startProgress } from './progress/index.ts';
 import type { Session } from './session.ts';
 import { wantsColour } from './style.ts';

@@ -13,10 +13,8 @@ import { parseCsv, splitAssignment } from './csv.ts';
 import { invalidFlag, oneOf, type ParsedFlags, parseFlags } from './flag.ts';
 import { parseLimits } from './limits.ts';
 import { parseOutputs } from './outputs.ts';
+import { type ProgressKind, progressKinds } from './progress-flag.ts';
 import { type Environment, parseSecret, parseSsh } from './secrets.ts';
-
-export const progressKinds = ['auto', 'plain', 'tty', 'quiet', 'rawjson'] as const;
-export type ProgressKind = (typeof progressKinds)[number];
 
 const callMethods = ['build', 'check', 'outline', 'targets', 'plan'] as const;
 export type CallMethod = (typeof callMethods)[number];

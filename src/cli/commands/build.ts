@@ -1,10 +1,9 @@
 /** `tsbuild build`: the arguments, the build with its progress, and what docker prints and writes afterwards. */
 
-import { hostPlatform } from '../../builder/index.ts';
 import { buildFlags } from '../args/build-flags.ts';
 import { type BuildInvocation, readBuildFlags } from '../args/build-request.ts';
 import type { Command } from '../command.ts';
-import { runBuild } from '../run-build.ts';
+import { runBuild, surroundingsOf } from '../run-build.ts';
 import type { Session } from '../session.ts';
 
 export const build: Command = {
@@ -23,7 +22,7 @@ export const build: Command = {
   ],
   words: { least: 0, most: Number.POSITIVE_INFINITY },
   async run(flags, session) {
-    const invocation = await readBuildFlags(flags, surroundings(session));
+    const invocation = await readBuildFlags(flags, surroundingsOf(session));
     return await runInvocation(invocation, session);
   },
 };
@@ -35,13 +34,4 @@ async function runInvocation(invocation: BuildInvocation, session: Session): Pro
   }
   const { runCall } = await import('../run-call.ts');
   return await runCall(invocation, session);
-}
-
-function surroundings(session: Session) {
-  return {
-    env: session.env,
-    hostPlatform: hostPlatform(),
-    stdoutIsTerminal: session.stdout.isTTY,
-    stdin: session.stdin,
-  };
 }

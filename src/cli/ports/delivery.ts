@@ -1,6 +1,6 @@
 /** Where finished images go beside files: registries, and the engine of this machine. */
 import type { Delivery } from '../../builder/index.ts';
-import { type EventSink, isTsbuildError } from '../../core/index.ts';
+import type { EventSink } from '../../core/index.ts';
 import {
   type BlobSource,
   copyGraph,
@@ -15,11 +15,11 @@ import {
   readManifest,
   selectPlatform,
 } from '../../image/index.ts';
-import type { Store } from '../../layers/index.ts';
+import type { LayerRef, Store } from '../../layers/index.ts';
 import type { RegistryRepository } from '../../registry/index.ts';
 import type { WiredBaseImages } from './base-images.ts';
 import type { EngineApi } from './engine-api.ts';
-import { startTransferStep, type TransferStep } from './transfer-steps.ts';
+import { startTransferStep, whileStep } from './transfer-steps.ts';
 
 export interface DeliveryParts {
   readonly store: Store;
@@ -53,7 +53,7 @@ export class WiredDelivery implements Delivery {
     const reference = parseReference(name);
     const shown = options.byDigest ? `${familiarReference(reference)} by digest` : familiarReference(reference);
     const step = startTransferStep(events, now, `push ${name}`, `[export] push ${shown}`);
-    await finishing(step, async () => {
+    await whileStep(step, async () => {
       const repository = await this.#parts.repository(reference);
       const known = await this.#knownIn(target, options.signal);
       await copyGraph(this.#source(), repository, target, {
@@ -74,7 +74,7 @@ export class WiredDelivery implements Delivery {
       `load ${names.join(' ')}`,
       `[export] load ${names.map(short).join(', ') || 'into the engine'}`,
     );
-    await finishing(step, async () => {
+    await whileStep(step, async () => {
       const engine = await this.#parts.engine();
       const manifest = await this.#imageFor(target, hostPlatform, signal);
       const document = parseManifest(await readManifest(store, manifest, signal), manifest.mediaType);
@@ -92,7 +92,11 @@ export class WiredDelivery implements Delivery {
         return;
       }
       const { writeDockerArchive } = await import('../../layers/index.ts');
-      await engine.loadImage((out) => writeDockerArchive(store, [{ target: manifest, names }], out, signal), signal);
+      const ensure = (layer: LayerRef, inner: AbortSignal) => this.#parts.baseImages.fetch(layer, inner);
+      await engine.loadImage(
+        (out) => writeDockerArchive(store, [{ target: manifest, names }], out, signal, { ensure }),
+        signal,
+      );
     });
   }
 
@@ -156,18 +160,6 @@ async function firstOf<T, R>(items: Iterable<T>, find: (item: T) => Promise<R | 
     if (found !== undefined) return found;
   }
   return undefined;
-}
-
-async function finishing(step: TransferStep, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-    step.end('done');
-  } catch (error) {
-    step.end(
-      isTsbuildError(error) && (error.code === 'cancelled' || error.code === 'interrupted') ? 'cancelled' : 'failed',
-    );
-    throw error;
-  }
 }
 
 function short(name: string): string {

@@ -1,11 +1,10 @@
 /** Transfers of an image as one step of the progress, from the first blob that moves to the last. */
-import type { EventSink } from '../../core/index.ts';
+import { type EventSink, isTsbuildError } from '../../core/index.ts';
 import type { BlobProgress, Digest } from '../../image/index.ts';
 
 export interface TransferStep {
   /** For `copyGraph`. What was there already is told when nothing else is. */
   readonly onBlob: (progress: BlobProgress) => void;
-  /** Ends the step. @param error the failure, when it failed */
   readonly end: (outcome: 'done' | 'failed' | 'cancelled') => void;
 }
 
@@ -28,6 +27,19 @@ export function startTransferStep(events: EventSink, now: () => number, id: stri
     },
     end: (outcome) => events({ kind: 'step-finished', id, outcome, milliseconds: now() - started }),
   };
+}
+
+/** Does the work of a step and ends it as the work ended. */
+export async function whileStep<T>(step: TransferStep, work: () => Promise<T>): Promise<T> {
+  try {
+    const result = await work();
+    step.end('done');
+    return result;
+  } catch (error) {
+    const stopped = isTsbuildError(error) && (error.code === 'cancelled' || error.code === 'interrupted');
+    step.end(stopped ? 'cancelled' : 'failed');
+    throw error;
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Chooses the renderer for a run and drives its redraws. */
 import type { EventSink } from '../../core/index.ts';
-import type { ProgressKind } from '../args/build-request.ts';
+import type { ProgressKind } from '../args/progress-flag.ts';
 import { styleFor } from '../style.ts';
 import { PlainRenderer } from './plain.ts';
 import { RawJsonRenderer } from './rawjson.ts';

@@ -1,0 +1,111 @@
+/** `tsbuild images`: what the store holds, in docker's columns. */
+import { hostPlatform } from '../../builder/index.ts';
+import { isTsbuildError } from '../../core/index.ts';
+import { familiarReference, parseReference } from '../../image/index.ts';
+import type { LocalStore, StoredImage } from '../../layers/index.ts';
+import type { Command } from '../command.ts';
+import { type Column, renderRecords } from '../print-records.ts';
+import type { Session } from '../session.ts';
+import { viewImage } from '../stored-image.ts';
+import { formatBytes } from '../style.ts';
+import { withWiring } from '../wire.ts';
+
+/** The members are the names templates use, as docker has them. */
+export interface ImageRow {
+  readonly Repository: string;
+  readonly Tag: string;
+  readonly ID: string;
+  readonly Digest: string;
+  readonly CreatedSince: string;
+  readonly CreatedAt: string;
+  readonly Size: string;
+}
+
+const columns: readonly Column<ImageRow>[] = [
+  { title: 'REPOSITORY', value: (row) => row.Repository },
+  { title: 'TAG', value: (row) => row.Tag },
+  { title: 'IMAGE ID', value: (row) => row.ID },
+  { title: 'CREATED', value: (row) => row.CreatedSince },
+  { title: 'SIZE', value: (row) => row.Size },
+];
+
+export const images: Command = {
+  usage: 'images [OPTIONS] [NAME]',
+  about: 'Lists the images of the local store, newest first. With a name, only those of that repository.',
+  flags: [
+    { name: 'quiet', short: 'q', help: 'print IDs only' },
+    { name: 'no-trunc', help: 'do not shorten IDs' },
+    { name: 'digests', help: 'show digests as well' },
+    { name: 'all', short: 'a' },
+    { name: 'format', value: 'FORMAT', help: 'json, or a template such as {{.Repository}}:{{.Tag}}' },
+  ],
+  words: { least: 0, most: 1 },
+  async run(flags, session) {
+    const [wanted] = flags.positionals;
+    const rows = await withWiring(
+      session,
+      () => {},
+      async (wiring) => {
+        const store = await wiring.store();
+        const listed = (await store.images()).filter((image) => wanted === undefined || isNamed(image, wanted));
+        const sorted = listed.toSorted((a, b) => b.tagged - a.tagged);
+        return await Promise.all(sorted.map((image) => rowOf(store, image, flags.on('no-trunc'), session)));
+      },
+    );
+    if (flags.on('quiet')) session.stdout.write([...new Set(rows.map((row) => `${row.ID}\n`))].join(''));
+    else {
+      const digest: Column<ImageRow> = { title: 'DIGEST', value: (row) => row.Digest };
+      const shown = flags.on('digests') ? columns.toSpliced(2, 0, digest) : columns;
+      session.stdout.write(renderRecords(rows, flags.text('format'), shown));
+    }
+    return 0;
+  },
+};
+
+async function rowOf(store: LocalStore, image: StoredImage, full: boolean, session: Session): Promise<ImageRow> {
+  const name = image.name === undefined ? undefined : familiarReference(parseReference(image.name));
+  const colon = name?.lastIndexOf(':') ?? -1;
+  const view = await viewImage(store, image.target, hostPlatform(), session.signal).catch((error: unknown) => {
+    // A list must not fail because one image is damaged; its line says so.
+    if (isTsbuildError(error)) return undefined;
+    throw error;
+  });
+  const id = view?.manifest.config.digest ?? image.target.digest;
+  const created = view?.config.created;
+  return {
+    Repository: name === undefined ? '<none>' : name.slice(0, colon),
+    Tag: name === undefined ? '<none>' : name.slice(colon + 1),
+    ID: full ? id : id.slice(7, 19),
+    Digest: image.target.digest,
+    CreatedSince: created === undefined ? 'N/A' : `${since(session.now() - Date.parse(created))} ago`,
+    CreatedAt: created ?? '',
+    Size: view === undefined ? 'incomplete' : formatBytes(view.size),
+  };
+}
+
+function isNamed(image: StoredImage, wanted: string): boolean {
+  if (image.name === undefined) return false;
+  const full = parseReference(wanted);
+  const name = parseReference(image.name);
+  const hasTag = wanted.lastIndexOf(':') > wanted.lastIndexOf('/');
+  return name.registry === full.registry && name.repository === full.repository && (!hasTag || name.tag === full.tag);
+}
+
+/** As docker: `3 minutes`, `2 weeks`. */
+export function since(milliseconds: number): string {
+  const steps = [
+    ['second', 1000, 60],
+    ['minute', 60_000, 60],
+    ['hour', 3_600_000, 48],
+    ['day', 86_400_000, 14],
+    ['week', 604_800_000, 9],
+    ['month', 2_592_000_000, 24],
+    ['year', 31_536_000_000, Number.POSITIVE_INFINITY],
+  ] as const;
+  if (milliseconds < 1000) return 'less than a second';
+  for (const [unit, length, most] of steps) {
+    const count = Math.floor(milliseconds / length);
+    if (count < most) return `${count} ${unit}${count === 1 ? '' : 's'}`;
+  }
+  return 'long';
+}

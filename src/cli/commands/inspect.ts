@@ -1,0 +1,89 @@
+/** `tsbuild inspect`: everything about images, as docker inspect prints it. */
+import { hostPlatform } from '../../builder/index.ts';
+import {
+  type Digest,
+  familiarReference,
+  formatPlatform,
+  parsePlatform,
+  parseReference,
+  repositoryName,
+} from '../../image/index.ts';
+import type { LocalStore } from '../../layers/index.ts';
+import type { Command } from '../command.ts';
+import { type ImageView, requireImage, viewImage } from '../stored-image.ts';
+import { renderTemplate } from '../template.ts';
+import { withWiring } from '../wire.ts';
+
+export const inspect: Command = {
+  usage: 'inspect [OPTIONS] IMAGE...',
+  about:
+    'Prints what an image of the local store is: ID, names, configuration, layers. As JSON, in the shape of docker inspect.',
+  flags: [
+    { name: 'format', short: 'f', value: 'FORMAT', help: 'json, or a template such as {{.Config.Entrypoint}}' },
+    { name: 'platform', value: 'OS/ARCH', help: 'which image of an index' },
+    { name: 'type', value: 'TYPE' },
+  ],
+  words: { least: 1, most: Number.POSITIVE_INFINITY },
+  async run(flags, session) {
+    const host = hostPlatform();
+    const wanted = flags.text('platform');
+    const platform = wanted === undefined ? host : parsePlatform(wanted, host);
+    const documents = await withWiring(
+      session,
+      () => {},
+      async (wiring) => {
+        const store = await wiring.store();
+        return await Promise.all(
+          flags.positionals.map(async (name) => {
+            const { target } = await requireImage(store, name);
+            return describe(
+              await viewImage(store, target, platform, session.signal),
+              await namesOf(store, target.digest),
+            );
+          }),
+        );
+      },
+    );
+    const format = flags.text('format');
+    if (format === undefined) session.stdout.write(`${JSON.stringify(documents, null, 4)}\n`);
+    else if (format === 'json')
+      session.stdout.write(documents.map((document) => `${JSON.stringify(document)}\n`).join(''));
+    else session.stdout.write(documents.map((document) => `${renderTemplate(format, document)}\n`).join(''));
+    return 0;
+  },
+};
+
+async function namesOf(store: LocalStore, digest: Digest): Promise<string[]> {
+  return (await store.images()).flatMap((image) =>
+    image.target.digest === digest && image.name !== undefined ? [image.name] : [],
+  );
+}
+
+function describe(view: ImageView, names: readonly string[]) {
+  const { config, manifest, target, index } = view;
+  const references = names.map((name) => parseReference(name));
+  return {
+    Id: manifest.config.digest,
+    RepoTags: references.map(familiarReference),
+    RepoDigests: [
+      ...new Set(references.map((reference) => `${familiarRepository(repositoryName(reference))}@${target.digest}`)),
+    ],
+    Created: config.created ?? '',
+    Author: config.author ?? '',
+    Architecture: config.architecture,
+    ...(config.variant !== undefined && { Variant: config.variant }),
+    Os: config.os,
+    Size: view.size,
+    Config: config.config,
+    RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
+    Descriptor: target,
+    ...(index && {
+      Platforms: index.manifests.flatMap((item) => (item.platform ? [formatPlatform(item.platform)] : [])),
+    }),
+    Manifest: { Digest: view.descriptor.digest, MediaType: manifest.mediaType, Layers: manifest.layers },
+  };
+}
+
+function familiarRepository(name: string): string {
+  return name.replace(/^docker\.io\/(?:library\/(?=[^/]+$))?/, '');
+}

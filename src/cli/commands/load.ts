@@ -1,0 +1,71 @@
+/** `tsbuild load`: images out of an archive into the store. */
+import { TsbuildError } from '../../core/index.ts';
+import { copyGraph, familiarReference, isPlatformImage, parseReference } from '../../image/index.ts';
+import { progressFlag, progressOf } from '../args/progress-flag.ts';
+import type { Command } from '../command.ts';
+import { startTransferStep, whileStep } from '../ports/transfer-steps.ts';
+import { withWiring } from '../wire.ts';
+import { withProgress } from '../with-progress.ts';
+
+export const load: Command = {
+  usage: 'load [OPTIONS]',
+  about:
+    'Reads images from an archive (docker save, tsbuild save, an OCI archive; plain or compressed) or an OCI layout directory into the local store.',
+  flags: [
+    { name: 'input', short: 'i', value: 'FILE', help: 'archive or layout to read; without it, standard input' },
+    { name: 'quiet', short: 'q', help: 'print only what was loaded' },
+    progressFlag,
+  ],
+  examples: [['docker save app:1 | tsbuild load', 'bring an image over from Docker']],
+  words: { least: 0, most: 0 },
+  async run(flags, session) {
+    const input = flags.text('input');
+    if ((input === undefined || input === '-') && session.stdinIsTerminal) {
+      throw new TsbuildError({
+        code: 'usage',
+        message: 'there is nothing to read',
+        hint: 'Add -i FILE, or pipe an archive in.',
+      });
+    }
+    const { signal, now } = session;
+    const loaded = await withProgress(session, progressOf(flags, session.env), 'Loading', (events) =>
+      withWiring(session, events, async (wiring) => {
+        const store = await wiring.store();
+        const { openArchive, openOciLayout } = await import('../../layers/index.ts');
+        const step = startTransferStep(events, now, 'load', `load ${input ?? 'standard input'}`);
+        return await whileStep(step, async () => {
+          const fromStdin = input === undefined || input === '-';
+          await using archive =
+            !fromStdin && (await isDirectory(input))
+              ? await openOciLayout(input, signal)
+              : await openArchive(fromStdin ? session.stdin() : input, { signal, draft: store.draftPath() });
+          const lines: string[] = [];
+          for (const { target, names } of archive.images) {
+            const missing = new Set<string>();
+            await copyGraph(archive, store, target, {
+              signal,
+              onBlob: step.onBlob,
+              select: (child) => !missing.has(child.digest) && isPlatformImage(child),
+            });
+            for (const name of names) await store.tagImage(target, parseReference(name));
+            if (names.length === 0) await store.listUnnamed(target);
+            lines.push(
+              ...(names.length > 0 ? names.map((name) => familiarReference(parseReference(name))) : [target.digest]),
+            );
+          }
+          return lines;
+        });
+      }),
+    );
+    for (const line of loaded) session.stdout.write(flags.on('quiet') ? `${line}\n` : `Loaded image: ${line}\n`);
+    return 0;
+  },
+};
+
+async function isDirectory(path: string): Promise<boolean> {
+  const { stat } = await import('node:fs/promises');
+  return await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}

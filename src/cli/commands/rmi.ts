@@ -1,0 +1,67 @@
+/** `tsbuild rmi`: takes names off images. Blobs go with `tsbuild prune`. */
+import { TsbuildError } from '../../core/index.ts';
+import { familiarReference, parseReference } from '../../image/index.ts';
+import type { LocalStore } from '../../layers/index.ts';
+import type { Command } from '../command.ts';
+import { requireImage } from '../stored-image.ts';
+import { withWiring } from '../wire.ts';
+
+export const rmi: Command = {
+  usage: 'rmi [OPTIONS] IMAGE...',
+  about:
+    'Takes names off images of the local store; an image is gone with its last name. An ID takes off the only name, or with ' +
+    '--force all. What no image and no cache needs any more is freed by tsbuild prune.',
+  flags: [
+    { name: 'force', short: 'f', help: 'take off all names of an ID; a missing image is no failure' },
+    { name: 'no-prune' },
+  ],
+  words: { least: 1, most: Number.POSITIVE_INFINITY },
+  async run(flags, session) {
+    return await withWiring(
+      session,
+      () => {},
+      async (wiring) => {
+        const store = await wiring.store();
+        for (const word of flags.positionals) {
+          for (const line of await remove(store, word, flags.on('force'))) session.stdout.write(`${line}\n`);
+        }
+        return 0;
+      },
+    );
+  },
+};
+
+async function remove(store: LocalStore, word: string, force: boolean): Promise<string[]> {
+  if (force && !(await store.findImage(word))) return [];
+  const image = await requireImage(store, word);
+  const names = (await store.images()).flatMap((other) =>
+    other.target.digest === image.target.digest && other.name !== undefined ? [other.name] : [],
+  );
+  const named = names.find((name) => isName(word, name));
+  if (named !== undefined && names.length > 1) {
+    await store.untagImage(parseReference(named));
+    return [`Untagged: ${short(named)}`];
+  }
+  if (named === undefined && names.length > 1 && !force) {
+    throw new TsbuildError({
+      code: 'usage',
+      message: `${word} has several names: ${names.map(short).join(', ')}`,
+      hint: 'Name one of them, or take off all with --force.',
+    });
+  }
+  await store.unlistImage(image.target.digest);
+  return [...names.map((name) => `Untagged: ${short(name)}`), `Deleted: ${image.target.digest}`];
+}
+
+function isName(word: string, name: string): boolean {
+  try {
+    const { digest: _, ...wanted } = parseReference(word);
+    return familiarReference(wanted) === short(name);
+  } catch {
+    return false;
+  }
+}
+
+function short(name: string): string {
+  return familiarReference(parseReference(name));
+}

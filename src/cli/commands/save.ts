@@ -1,0 +1,79 @@
+/** `tsbuild save`: images of the store as an archive or a layout. */
+import { hostPlatform } from '../../builder/index.ts';
+import { TsbuildError } from '../../core/index.ts';
+import { isIndexType, parsePlatform } from '../../image/index.ts';
+import type { LayerRef, LocalStore, SavedImage } from '../../layers/index.ts';
+import { oneOf } from '../args/flag.ts';
+import type { Command } from '../command.ts';
+import { writeOutput } from '../output-file.ts';
+import { fetchMissing, requireImage, viewImage } from '../stored-image.ts';
+import { withWiring } from '../wire.ts';
+
+export const save: Command = {
+  usage: 'save [OPTIONS] IMAGE...',
+  about:
+    'Writes images to an archive that docker load, podman load and skopeo read. A docker archive holds one platform of an ' +
+    'image; an OCI archive or directory holds them all.',
+  flags: [
+    { name: 'output', short: 'o', value: 'FILE', help: 'file to write; without it, standard output' },
+    { name: 'format', value: 'FORMAT', help: 'docker-archive (default), oci-archive or oci-dir' },
+    { name: 'platform', value: 'OS/ARCH', help: 'which image of an index' },
+  ],
+  examples: [['tsbuild save app:1 | docker load', 'hand an image to Docker']],
+  words: { least: 1, most: Number.POSITIVE_INFINITY },
+  async run(flags, session) {
+    const format = oneOf('--format', flags.text('format') ?? 'docker-archive', [
+      'docker-archive',
+      'oci-archive',
+      'oci-dir',
+    ]);
+    const host = hostPlatform();
+    const wanted = flags.text('platform');
+    const platform = wanted === undefined ? host : parsePlatform(wanted, host);
+    const destination = flags.text('output') ?? '-';
+    if (destination === '-' && (session.stdout.isTTY || format === 'oci-dir')) {
+      throw new TsbuildError({
+        code: 'usage',
+        message: format === 'oci-dir' ? 'a directory needs a name' : 'an archive will not be written to a terminal',
+        hint: 'Add -o FILE, or redirect standard output.',
+      });
+    }
+    const { signal } = session;
+    await withWiring(
+      session,
+      () => {},
+      async (wiring) => {
+        const [store, baseImages, layers] = await Promise.all([
+          wiring.store(),
+          wiring.baseImages(),
+          import('../../layers/index.ts'),
+        ]);
+        const ensure = (layer: LayerRef, inner: AbortSignal) => baseImages.fetch(layer, inner);
+        const images = await Promise.all(flags.positionals.map((name) => savedImage(store, name)));
+        if (format === 'oci-dir') {
+          for (const { target } of images) await fetchMissing(store, target, ensure, signal);
+          return await layers.writeOciLayout(store, images, destination, signal);
+        }
+        await writeOutput(destination, session, async (out) => {
+          if (format === 'oci-archive') return await layers.writeOciArchive(store, images, out, signal, { ensure });
+          const chosen = await Promise.all(
+            images.map(async (image) =>
+              isIndexType(image.target.mediaType)
+                ? { ...image, target: (await viewImage(store, image.target, platform, signal)).descriptor }
+                : image,
+            ),
+          );
+          return await layers.writeDockerArchive(store, chosen, out, signal, { ensure, platform });
+        });
+      },
+    );
+    return 0;
+  },
+};
+
+/** Asked for by name an image carries that name; asked for by ID, none, as with docker save. */
+async function savedImage(store: LocalStore, word: string): Promise<SavedImage> {
+  const image = await requireImage(store, word);
+  const byId = /^(sha256:)?[0-9a-f]{6,64}$/.test(word) || word.includes('@');
+  return { target: image.target, names: image.name === undefined || byId ? [] : [image.name] };
+}

@@ -1,0 +1,117 @@
+/** What the store knows of an image, gathered for lists, inspection and publishing. */
+import { TsbuildError } from '../core/index.ts';
+import {
+  type Descriptor,
+  type ImageConfig,
+  type ImageIndex,
+  type ImageManifest,
+  isPlatformImage,
+  type Platform,
+  parseImageConfig,
+  parseManifest,
+  platformMatch,
+  readBlob,
+  readManifest,
+} from '../image/index.ts';
+import type { LayerRef, LocalStore, Store, StoredImage } from '../layers/index.ts';
+
+export interface ImageView {
+  readonly target: Descriptor;
+  /** Present when the name stands for an index. */
+  readonly index: ImageIndex | undefined;
+  readonly descriptor: Descriptor;
+  readonly manifest: ImageManifest;
+  readonly config: ImageConfig;
+  /** Bytes of configuration and layers as they are kept or, for layers still at the registry, will come. */
+  readonly size: number;
+}
+
+/** @throws TsbuildError `image-not-found` */
+export async function requireImage(store: LocalStore, name: string): Promise<StoredImage> {
+  const image = await store.findImage(name);
+  if (image) return image;
+  await store.resolve(name);
+  throw new TsbuildError({
+    code: 'image-unknown',
+    message: `the local store has no image ${name}`,
+    hint: 'See tsbuild images.',
+  });
+}
+
+/**
+ * The image a name stands for on a platform; of an index without that platform, the first image that is here.
+ * @throws TsbuildError `image-unknown` when only parts are here
+ */
+export async function viewImage(
+  store: Store,
+  target: Descriptor,
+  platform: Platform,
+  signal: AbortSignal,
+): Promise<ImageView> {
+  const document = parseManifest(await readManifest(store, target, signal), target.mediaType);
+  if (document.kind === 'manifest')
+    return await viewManifest(store, { target, index: undefined, descriptor: target }, document, signal);
+  const here = document.manifests.filter((item) => isPlatformImage(item) && store.hasBlob(item.digest));
+  const ranked = here.toSorted((a, b) => score(platform, b) - score(platform, a));
+  for (const descriptor of ranked) {
+    const child = parseManifest(await readManifest(store, descriptor, signal), descriptor.mediaType);
+    if (child.kind === 'manifest' && store.hasBlob(child.config.digest)) {
+      return await viewManifest(store, { target, index: document, descriptor }, child, signal);
+    }
+  }
+  throw new TsbuildError({
+    code: 'image-unknown',
+    message: `the local store has no image of the index ${target.digest}`,
+    hint: 'Pull it again.',
+  });
+}
+
+/** The images of an index that are here; their layers may still be at the registry. */
+export async function completeManifests(store: Store, index: ImageIndex, signal: AbortSignal): Promise<Descriptor[]> {
+  const complete: Descriptor[] = [];
+  for (const descriptor of index.manifests) {
+    if (!store.hasBlob(descriptor.digest)) continue;
+    const child = parseManifest(await readManifest(store, descriptor, signal), descriptor.mediaType);
+    if (child.kind === 'manifest' && store.hasBlob(child.config.digest)) complete.push(descriptor);
+  }
+  return complete;
+}
+
+/** Brings the layers here that were never needed, of an image or of every image of an index that is here. */
+export async function fetchMissing(
+  store: Store,
+  target: Descriptor,
+  fetch: (layer: LayerRef, signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const document = parseManifest(await readManifest(store, target, signal), target.mediaType);
+  if (document.kind === 'index') {
+    for (const child of await completeManifests(store, document, signal))
+      await fetchMissing(store, child, fetch, signal);
+    return;
+  }
+  const missing = document.layers.filter((layer) => !store.hasBlob(layer.digest));
+  if (missing.length === 0) return;
+  const diffIds = parseImageConfig(await readBlob(store, document.config, signal)).rootfs.diff_ids;
+  await Promise.all(
+    missing.map(async (blob) => {
+      const diffId = diffIds[document.layers.indexOf(blob)];
+      if (diffId !== undefined) await fetch({ diffId, blob }, signal);
+    }),
+  );
+}
+
+async function viewManifest(
+  store: Store,
+  where: Pick<ImageView, 'target' | 'index' | 'descriptor'>,
+  manifest: ImageManifest,
+  signal: AbortSignal,
+): Promise<ImageView> {
+  const config = parseImageConfig(await readBlob(store, manifest.config, signal));
+  const size = manifest.layers.reduce((sum, layer) => sum + layer.size, manifest.config.size);
+  return { ...where, manifest, config, size };
+}
+
+function score(platform: Platform, descriptor: Descriptor): number {
+  return descriptor.platform ? platformMatch(platform, descriptor.platform) : 0;
+}

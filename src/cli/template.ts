@@ -1,0 +1,175 @@
+/**
+ * The part of Go's text/template that people use with docker's `--format`: fields, `json`, `index`, `len`, `join`, `lower`,
+ * `upper`, `range`, `if`, `else`, `with` and variables' dot. Values are plain JSON.
+ */
+import { TsbuildError } from '../core/index.ts';
+
+type Node =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'value'; readonly words: readonly string[] }
+  | {
+      readonly kind: 'range' | 'if' | 'with';
+      readonly words: readonly string[];
+      readonly body: readonly Node[];
+      readonly otherwise: readonly Node[];
+    };
+
+/** @throws TsbuildError `flag-invalid` */
+export function renderTemplate(template: string, value: unknown): string {
+  const tokens = tokenize(template);
+  const { nodes, rest } = parseNodes(tokens, 0, template);
+  if (rest !== tokens.length) throw invalid(template, 'an {{end}} or {{else}} has no beginning');
+  return evaluate(nodes, value, value, template);
+}
+
+type Token = { readonly kind: 'text' | 'action'; readonly text: string };
+
+function tokenize(template: string): Token[] {
+  const tokens: Token[] = [];
+  let text = '';
+  let trimNext = false;
+  for (const part of template.split(/(\{\{(?:"(?:[^"\\]|\\.)*"|[^}"]|\}(?!\}))*\}\})/)) {
+    const action = /^\{\{(-\s)?([\s\S]*?)(\s-)?\}\}$/.exec(part);
+    if (!action) {
+      text += trimNext ? part.trimStart() : part;
+      if (part !== '') trimNext = false;
+      continue;
+    }
+    tokens.push({ kind: 'text', text: action[1] === undefined ? text : text.trimEnd() });
+    text = '';
+    tokens.push({ kind: 'action', text: (action[2] ?? '').trim() });
+    trimNext = action[3] !== undefined;
+  }
+  if (text.includes('{{')) throw invalid(template, 'a {{ is not closed');
+  return [...tokens, { kind: 'text', text }];
+}
+
+function parseNodes(tokens: readonly Token[], from: number, template: string): { nodes: Node[]; rest: number } {
+  const nodes: Node[] = [];
+  let at = from;
+  while (at < tokens.length) {
+    const token = tokens[at];
+    if (!token) break;
+    if (token.kind === 'text') {
+      nodes.push({ kind: 'text', text: token.text });
+      at += 1;
+      continue;
+    }
+    const [head = '', ...words] = wordsOf(token.text, template);
+    if (head === 'end' || head === 'else') break;
+    if (head === 'range' || head === 'if' || head === 'with') {
+      const body = parseNodes(tokens, at + 1, template);
+      let otherwise: { nodes: Node[]; rest: number } = { nodes: [], rest: body.rest };
+      if (tokens[body.rest]?.text === 'else') otherwise = parseNodes(tokens, body.rest + 1, template);
+      if (tokens[otherwise.rest]?.text !== 'end') throw invalid(template, `{{${head}}} has no {{end}}`);
+      nodes.push({ kind: head, words, body: body.nodes, otherwise: otherwise.nodes });
+      at = otherwise.rest + 1;
+      continue;
+    }
+    nodes.push({ kind: 'value', words: [head, ...words] });
+    at += 1;
+  }
+  return { nodes, rest: at };
+}
+
+function evaluate(nodes: readonly Node[], dot: unknown, root: unknown, template: string): string {
+  return nodes
+    .map((node) => {
+      if (node.kind === 'text') return node.text;
+      const value = call(node.words, dot, root, template);
+      if (node.kind === 'value') return print(value);
+      const items = node.kind === 'range' ? itemsOf(value) : isEmpty(value) ? [] : [node.kind === 'with' ? value : dot];
+      if (items.length === 0) return evaluate(node.otherwise, dot, root, template);
+      return items.map((item) => evaluate(node.body, item, root, template)).join('');
+    })
+    .join('');
+}
+
+function call(words: readonly string[], dot: unknown, root: unknown, template: string): unknown {
+  const pipe = words.indexOf('|');
+  if (pipe >= 0) {
+    const left = call(words.slice(0, pipe), dot, root, template);
+    return apply(words.slice(pipe + 1), [left], dot, root, template);
+  }
+  return apply(words, [], dot, root, template);
+}
+
+function apply(
+  words: readonly string[],
+  piped: readonly unknown[],
+  dot: unknown,
+  root: unknown,
+  template: string,
+): unknown {
+  const pipe = words.indexOf('|');
+  if (pipe >= 0) {
+    const left = apply(words.slice(0, pipe), piped, dot, root, template);
+    return apply(words.slice(pipe + 1), [left], dot, root, template);
+  }
+  const [head = '', ...rest] = words;
+  const operands = [...rest.map((word) => operand(word, dot, root, template)), ...piped];
+  const [first, second] = operands;
+  switch (head) {
+    case 'json':
+      return JSON.stringify(first);
+    case 'len':
+      return itemsOf(first).length || (typeof first === 'string' ? first.length : 0);
+    case 'lower':
+      return print(first).toLowerCase();
+    case 'upper':
+      return print(first).toUpperCase();
+    case 'join':
+      return itemsOf(first).map(print).join(print(second));
+    case 'index':
+      return operands.slice(1).reduce((value, key) => member(value, print(key)), first);
+    case 'println':
+      return `${operands.map(print).join(' ')}\n`;
+    default:
+      if (rest.length > 0 || piped.length > 0) throw invalid(template, `there is no function ${JSON.stringify(head)}`);
+      return operand(head, dot, root, template);
+  }
+}
+
+function operand(word: string, dot: unknown, root: unknown, template: string): unknown {
+  if (word.startsWith('"')) return JSON.parse(word) as unknown;
+  if (/^-?\d+$/.test(word)) return Number(word);
+  const path = /^(\$?)((?:\.\w+)*|\.)$/.exec(word);
+  if (!path || word === '') throw invalid(template, `${JSON.stringify(word)} is not understood`);
+  const names = (path[2] ?? '').split('.').filter(Boolean);
+  return names.reduce((value, name) => member(value, name), path[1] === '$' ? root : dot);
+}
+
+function wordsOf(action: string, template: string): string[] {
+  const words = action.match(/"(?:[^"\\]|\\.)*"|\||[^\s|"()]+|[()]/g) ?? [];
+  if (words.some((word) => word === '(' || word === ')')) throw invalid(template, 'brackets are not supported');
+  return words;
+}
+
+function member(value: unknown, name: string): unknown {
+  if (value === null || typeof value !== 'object') return undefined;
+  if (Array.isArray(value)) return value[Number(name)];
+  return Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+}
+
+function itemsOf(value: unknown): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  return value !== null && typeof value === 'object' ? Object.values(value) : [];
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === null || value === false || value === 0 || value === '') return true;
+  return typeof value === 'object' && itemsOf(value).length === 0;
+}
+
+function print(value: unknown): string {
+  if (value === undefined || value === null) return '';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
+function invalid(template: string, why: string): TsbuildError {
+  return new TsbuildError({
+    code: 'flag-invalid',
+    message: `--format ${JSON.stringify(template)}: ${why}`,
+    hint: 'Write json, or fields such as {{.ID}} {{.Size}}; see docs/cli.md.',
+  });
+}
