@@ -1,3 +1,15 @@
+export { type ExportTarget, exportTree } from './archive/export-tree.ts';
+export type { ArchivedImage, ImageArchive } from './archive/image-archive.ts';
+export { openOciLayoutSink, writeOciLayout } from './archive/oci-layout-sink.ts';
+export { type OpenArchiveOptions, openArchive } from './archive/open-archive.ts';
+export { openOciLayout } from './archive/open-oci-layout.ts';
+export {
+  type ArchiveOptions,
+  type DockerArchiveOptions,
+  type SavedImage,
+  writeDockerArchive,
+  writeOciArchive,
+} from './archive/write-archives.ts';
 export type { LocalStore } from './store/local-store.ts';
 export { openStore, type StoreOptions } from './store/open-store.ts';
 export * from './types.ts';

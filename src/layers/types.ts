@@ -20,6 +20,8 @@ export type EnsureBlob = (layer: LayerRef, signal: AbortSignal) => Promise<void>
 export interface ChainOptions {
   readonly ensure: EnsureBlob;
   readonly signal: AbortSignal;
+  /** What could not be unpacked as the layer says, because this process may not: sentences for the user. */
+  readonly onNote?: (sentence: string) => void;
 }
 
 export type EntryKind = 'file' | 'directory' | 'symlink' | 'hardlink' | 'fifo' | 'char' | 'block';
@@ -91,6 +93,11 @@ export interface Tree {
   list(path: BytePath): readonly TreeEntry[];
   /** A regular file's bytes, the path resolved in the tree. @param limit bytes, more is `file-too-large` */
   readFile(path: BytePath, limit: number): Promise<Buffer | undefined>;
+  /**
+   * Brings the bytes of contents to where they say they lie; the store's own operations do this themselves. A tree
+   * without it has them there always.
+   */
+  provide?(contents: Iterable<EntryContent>, signal: AbortSignal): Promise<void>;
 }
 
 /** A LayerEntry with content that can be handed to `writeLayer` again; hardlinks are resolved to what they link to. */

@@ -94,10 +94,12 @@ export function blobMember(digest: Digest): string {
   return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`;
 }
 
-/** An entry of an `index.json`. */
+/** An entry of an `index.json`. In a folder or file that holds one image, a bare ref.name is a tag and names nothing. */
 export function entryOf(descriptor: Descriptor): ArchiveEntry {
   const { annotations, ...target } = descriptor;
-  return { target, name: annotatedName(annotations), refName: annotations?.[refNameAnnotation] };
+  const { [refNameAnnotation]: refName, ...others } = annotations ?? {};
+  const isWhole = refName !== undefined && /[/:@]/.test(refName);
+  return { target, name: annotatedName(isWhole ? annotations : others), refName };
 }
 
 /**

@@ -36,6 +36,9 @@ const formVersion = 1;
 const defaultLevels = { gzip: 4, zstd: 3 } as const;
 const highestLevels = { gzip: 9, zstd: 22 } as const;
 
+/** Enough for eight workers that end out of step; the finished ones among them are what is held in memory. */
+const segmentsUnderway = 10;
+
 export interface CompressOptions {
   readonly level?: number;
   readonly signal: AbortSignal;
@@ -141,7 +144,7 @@ async function writeSegments(pool: WorkerPool, input: SegmentsInput): Promise<Di
     let crc = 0;
     const underway: Promise<CompressedSegment>[] = [];
     for (let next = 0, i = 0; i < count; i += 1) {
-      while (next < count && underway.length < pool.size * 2) underway.push(start(next++));
+      while (next < count && underway.length < segmentsUnderway) underway.push(start(next++));
       const segment = await underway.shift();
       throwIfAborted(signal);
       if (segment === undefined) break;

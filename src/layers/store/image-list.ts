@@ -163,18 +163,26 @@ export function imageName(reference: Reference): string {
   });
 }
 
-/** The full name an entry of an OCI index stands for; undefined when it has none that Docker would accept. */
+/**
+ * The full name an entry of an OCI index stands for; undefined when it has none that Docker would accept. ref.name
+ * counts, for every tool that gives names gives that one; only where it is the bare tag of the other, as containerd
+ * writes it, the other says more.
+ */
 export function annotatedName(annotations: Readonly<Record<string, string>> | undefined): string | undefined {
-  for (const annotation of [containerdNameAnnotation, refNameAnnotation]) {
-    const text = annotations?.[annotation];
-    if (text === undefined) continue;
-    try {
-      return imageName(parseReference(text));
-    } catch (error) {
-      if (!isTsbuildError(error) || error.code !== 'reference-invalid') throw error;
-    }
+  const refName = annotations?.[refNameAnnotation];
+  const containerdName = annotations?.[containerdNameAnnotation];
+  const isTagOfOther = refName !== undefined && containerdName?.endsWith(`:${refName}`) === true;
+  return (isTagOfOther ? undefined : fullName(refName)) ?? fullName(containerdName);
+}
+
+function fullName(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return imageName(parseReference(text));
+  } catch (error) {
+    if (isTsbuildError(error) && error.code === 'reference-invalid') return undefined;
+    throw error;
   }
-  return undefined;
 }
 
 function imageOf(descriptor: Descriptor): StoredImage {

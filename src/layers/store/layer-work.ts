@@ -5,7 +5,7 @@
  */
 import { TsbuildError } from '../../core/index.ts';
 import { type Digest, layerMediaType } from '../../image/index.ts';
-import { mergedTree } from '../tree/index.ts';
+import { mergedTree } from '../tree/merged-tree.ts';
 import type {
   ChainOptions,
   EntryContent,
@@ -55,7 +55,7 @@ export class LayerWork {
 
   async tree(chain: readonly LayerRef[], options: ChainOptions): Promise<Tree> {
     const indexes = await Promise.all(chain.map((layer) => this.#parts.bytes.index(layer, options)));
-    return mergedTree(
+    const merged = mergedTree(
       chain.map((layer, i) => {
         const index = indexes[i];
         if (index === undefined) throw new TsbuildError({ code: 'internal', message: 'a layer has no index' });
@@ -64,6 +64,13 @@ export class LayerWork {
         return { index, file, provide: () => this.#parts.bytes.uncompressed(layer, options) };
       }),
     );
+    return {
+      lookup: (path) => merged.lookup(path),
+      resolve: (path, how) => merged.resolve(path, how),
+      list: (path) => merged.list(path),
+      readFile: (path, limit) => merged.readFile(path, limit),
+      provide: (contents, signal) => this.#provide(contents, signal),
+    };
   }
 
   async #provide(contents: Iterable<EntryContent | undefined>, signal: AbortSignal): Promise<void> {

@@ -53,7 +53,8 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
       bytes.read(layer, chain, async (file) => {
         const workers = await pool.get();
         const job = { ...file, diffId: layer.diffId, target, lowers, xattrPrefix: xattrPrefix() };
-        await workers.run('applyLayer', job, chain.signal);
+        const { notes } = await workers.run('applyLayer', job, chain.signal);
+        for (const note of notes) chain.onNote?.(note);
       }),
   });
   const parts: StoreParts = {
