@@ -1,7 +1,9 @@
 /**
  * Prints what was parsed: directives, then each instruction on one line with its comments and heredocs.
- * Invariant: parsing the result gives the same instructions; ranges and empty continuation lines are not kept.
+ * Invariant: parsing the result gives the same instructions; ranges, empty continuation lines, and blanks after an escape
+ * character at the end of a trigger are not kept.
  */
+import { trimEnd } from './expand/white-space.ts';
 import type { Directives, Instruction, ParsedDockerfile } from './types.ts';
 
 export function formatDockerfile(parsed: ParsedDockerfile): string {
@@ -35,9 +37,16 @@ function printInstruction(instruction: Instruction, escapeCharacter: string, lin
   const { original } = instruction;
   const isContinued = original.endsWith(escapeCharacter) && original.at(-2) !== escapeCharacter;
   // White space that is not a blank keeps an escape character at the end from continuing the line, and is no argument.
-  lines.push(isContinued ? `${original}\f` : original);
+  lines.push(isContinued ? `${original}\f` : `${original}${tailOf(instruction)}`);
   const bodies = bodiesOf(instruction);
   if (bodies !== '') lines.push(bodies);
+}
+
+/** A trigger keeps the blanks at the end of its line: they are in the image's configuration. */
+function tailOf(instruction: Instruction): string {
+  if (instruction.kind !== 'onbuild') return '';
+  const line = instruction.trigger.split('\n', 1)[0] ?? '';
+  return line.slice(trimEnd(line, 0, line.length));
 }
 
 /** The heredocs' bodies and terminators, without a line end after the last. */
