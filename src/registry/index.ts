@@ -3,6 +3,7 @@ export * from './auth/credentials.ts';
 export { type LoginRequest, type LoginResult, login, logout, registryHost } from './auth/login.ts';
 export { type StoredCredentialsOptions, storedCredentials } from './auth/stored-credentials.ts';
 export * from './client/client-options.ts';
+export { type FetchBlob, fetchOnce } from './client/fetch-once.ts';
 export type { FetchedManifest } from './client/manifest-requests.ts';
 export { createRegistryClient, type RegistryClient } from './client/registry-client.ts';
 export type { RegistryRepository } from './client/repository.ts';
