@@ -87,7 +87,7 @@ export class StageState {
     const prefix = [titlePlatform, label, `${number}/${stepTotal}`].filter((part) => part !== '').join(' ');
     this.history.push({ createdBy, step: this.steps.length });
     this.steps.push({
-      title: `[${prefix}] ${instruction.original.replace(/^\S+/, (keyword) => keyword.toUpperCase())}`,
+      title: `[${prefix}] ${titleOf(instruction.original)}`,
       location: locate(parsed, instruction.range),
       operation,
     });
@@ -96,4 +96,9 @@ export class StageState {
   fail(range: Range, mistake: Mistake) {
     return failAt(this.setting.parsed, range, mistake);
   }
+}
+
+/** One line, however the instruction was wrapped and indented. */
+function titleOf(original: string): string {
+  return original.replace(/^\S+/, (keyword) => keyword.toUpperCase()).replace(/\s+/g, ' ');
 }

@@ -118,7 +118,7 @@ function describeFailure({ exit }: StepResult): { message: string; hint: string 
       if (exit.code === 0) return undefined;
       return { message: `did not succeed: exit code ${exit.code}`, hint: hintFor(exit.code) };
     case 'killed':
-      return { message: `was killed by ${exit.signal}`, hint: 'Look at the last lines of its output above.' };
+      return { message: `was killed by ${exit.signal}`, hint: 'The last lines above say why; --progress=plain shows all of the output.' };
     case 'out-of-memory':
       return {
         message: `ran out of memory: the limit is ${exit.limit} bytes`,
@@ -132,5 +132,5 @@ function hintFor(code: number): string {
   if (code === 127) return 'The program was not found: is it installed in the image, and in PATH?';
   const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
   if (code > 128 && signal) return `The command ended by ${signal}; look at the last lines of its output above.`;
-  return 'Look at the last lines of its output above.';
+  return 'The last lines above say why; --progress=plain shows all of the output.';
 }
