@@ -52,7 +52,8 @@ export function createTransport(options: TransportOptions): Transport {
   };
 
   const makeAgent = async (proxy: URL | undefined, tls: TlsSettings | undefined, guarded: boolean) => {
-    const undici = await import('undici');
+    // The default is the whole module both in Node and in the bundle; names are only in Node.
+    const { default: undici } = await import('undici');
     const secure = tlsOptions(tls);
     const connect = { ...secure, timeout: timeouts.connect, ...(guarded && { lookup: guardedLookup }) };
     // Connections are not bounded here: the limit per host knows which requests may wait for which.
