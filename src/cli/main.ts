@@ -9,16 +9,23 @@ import { processSession } from './session.ts';
 
 const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
+/** Milliseconds. */
+const oneKeyPress = 300;
+
 await main();
 
 /** Ends the process: pools of connections and worker threads must not hold it open. */
 async function main(): Promise<never> {
   const controller = new AbortController();
   let stopped: number | undefined;
+  let firstAt = 0;
   for (const [name, number] of Object.entries(signalNumbers)) {
     process.on(name, () => {
+      // One Ctrl-C can arrive twice: from the terminal, and passed on by the process that started this one.
+      if (stopped !== undefined && Date.now() - firstAt < oneKeyPress) return;
       if (stopped !== undefined) exit(stopped);
       stopped = 128 + number;
+      firstAt = Date.now();
       controller.abort(new TsbuildError({ code: 'interrupted', message: `stopped by ${name}` }));
     });
   }

@@ -19,6 +19,8 @@ export interface Session {
   readonly stdoutStream: NodeJS.WritableStream;
   readonly stderr: Terminal;
   readonly signal: AbortSignal;
+  /** The program and its arguments, to run it again. */
+  readonly command: readonly string[];
   /** Numeric ID of the user. */
   readonly user: number;
   /** Milliseconds since 1970. */
@@ -39,6 +41,7 @@ export function processSession(signal: AbortSignal): Session {
     },
     stderr: terminalOf(process.stderr),
     signal,
+    command: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
     user: process.getuid?.() ?? 0,
     now: Date.now,
   };

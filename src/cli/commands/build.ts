@@ -22,6 +22,11 @@ export const build: Command = {
   ],
   words: { least: 0, most: Number.POSITIVE_INFINITY },
   async run(flags, session) {
+    if (!flags.on('check') && !flags.given('call')) {
+      const { enterUserNamespace } = await import('../enter-user-namespace.ts');
+      const code = await enterUserNamespace(flags.text('isolation') ?? 'auto', session);
+      if (code !== undefined) return code;
+    }
     const invocation = await readBuildFlags(flags, surroundingsOf(session));
     return await runInvocation(invocation, session);
   },

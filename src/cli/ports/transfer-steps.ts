@@ -14,7 +14,7 @@ export function startTransferStep(events: EventSink, now: () => number, id: stri
   events({ kind: 'step-started', step: { id, title } });
   return {
     onBlob: ({ descriptor, state, done }) => {
-      if (state === 'exists' || state === 'mounted') return;
+      if (state !== 'progress' && state !== 'written') return;
       const total = descriptor.size;
       // The last report of a transfer is the one that says it was written: verified, not merely sent.
       events({
