@@ -8,7 +8,7 @@ import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
-import { redactUrl, TsbuildError, throwIfAborted } from '../../core/index.ts';
+import { redactUrl, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
 import { createDigestHasher, type Digest, digestAlgorithm } from '../../image/index.ts';
 
 export interface FetchUrlOptions {
@@ -39,7 +39,9 @@ export async function fetchUrl(url: string, options: FetchUrlOptions): Promise<F
     } catch (error) {
       throwIfAborted(options.signal);
       if (error instanceof TsbuildError && !(error.cause instanceof Transient)) throw error;
-      if (attempt >= attempts) throw error instanceof TsbuildError ? error : failed(url, reasonOf(error), error);
+      // A redirect to itself is undici's invalid argument: it stays one.
+      const isFinal = attempt >= attempts || systemErrorCode(error) === 'UND_ERR_INVALID_ARG';
+      if (isFinal) throw error instanceof TsbuildError ? error : failed(url, reasonOf(error), error);
       await sleep(attempt * 500, undefined, { signal: options.signal }).catch(() => throwIfAborted(options.signal));
     }
   }
@@ -52,7 +54,8 @@ class Transient extends Error {}
 
 async function fetchOnce(url: string, options: FetchUrlOptions): Promise<FetchedFile> {
   const { address, headers } = requestOf(url);
-  const undici = await import('undici');
+  // The default is the whole module both in Node and in the bundle; names are only in Node.
+  const { default: undici } = await import('undici');
   const agent = agentOf(undici, options.proxyEnv ?? {});
   const file = join(options.temporary, `fetched-${randomUUID()}`);
   try {
