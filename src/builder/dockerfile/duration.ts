@@ -20,7 +20,8 @@ export function parseDuration(text: string): number | undefined {
   for (const part of body.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
     const [whole = '0', fraction = ''] = (part[1] ?? '').split('.');
     const unit = units[part[2] ?? ''] ?? 0;
-    total += Number(whole || '0') * unit + Math.trunc(Number(`0.${fraction || '0'}`) * unit);
+    // Digits times a power of ten: `0.57s` is exact, 0.57 alone is not.
+    total += Number(whole || '0') * unit + Math.trunc(Number(fraction || '0') * (unit / 10 ** fraction.length));
   }
   if (total > 2 ** 63 - 1) return undefined;
   return text.startsWith('-') ? -total : total;

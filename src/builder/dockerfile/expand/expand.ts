@@ -6,7 +6,7 @@
  * follows in it (`a${v:-b}` splits into `b`); here it stays whole.
  */
 import { parsePattern, replacePattern, trimPrefix, trimSuffix } from './pattern.ts';
-import { isSpace } from './white-space.ts';
+import { addSplit, addWhole, finishWord, newSplitter, type Splitter } from './splitter.ts';
 
 export interface ExpandOptions {
   readonly escape: '\\' | '`';
@@ -65,7 +65,7 @@ export function expandWord(word: string, options: ExpandOptions): Expansion {
 /** Several words: split on white space after substitution, so a variable with spaces gives several words. */
 export function expandWords(text: string, options: ExpandOptions): WordsExpansion {
   const lexer = newLexer(text, options);
-  const split: Splitter = { words: [], starts: [], current: [], start: 0, inWord: false };
+  const split = newSplitter();
   const { error } = readAll(lexer, split);
   finishWord(split);
   return {
@@ -86,14 +86,6 @@ interface Lexer {
   depth: number;
   /** UTF-16 code units that variables have brought. */
   grown: number;
-}
-
-interface Splitter {
-  readonly words: string[];
-  readonly starts: number[];
-  current: string[];
-  start: number;
-  inWord: boolean;
 }
 
 /** Carries an ExpandError out of the recursion; never leaves this module. */
@@ -401,33 +393,4 @@ function grow(lexer: Lexer, by: number): void {
   lexer.grown += by;
   if (lexer.grown <= maxGrowth) return;
   fail(lexer, 0, 'the word grows beyond 16 MiB', 'Write the text to a file and read it where it is needed.');
-}
-
-/**
- * Adds text whose white space separates words.
- * @param stride how far the source advances per character: 1 for source text, 0 for a variable's value
- */
-function addSplit(split: Splitter, text: string, from: number, stride: 0 | 1): void {
-  let start = 0;
-  for (let at = 0; at <= text.length; at += 1) {
-    if (at < text.length && !isSpace(text.charCodeAt(at))) continue;
-    if (at > start) addWhole(split, text.slice(start, at), from + start * stride);
-    if (at < text.length) finishWord(split);
-    start = at + 1;
-  }
-}
-
-/** Adds text that belongs to the word in progress, spaces and all. */
-function addWhole(split: Splitter, text: string, from: number): void {
-  if (!split.inWord) split.start = from;
-  split.inWord = true;
-  if (text !== '') split.current.push(text);
-}
-
-function finishWord(split: Splitter): void {
-  if (split.current.length === 0) return;
-  split.words.push(split.current.join(''));
-  split.starts.push(split.start);
-  split.current = [];
-  split.inWord = false;
 }
