@@ -10,6 +10,9 @@ export {
   writeDockerArchive,
   writeOciArchive,
 } from './archive/write-archives.ts';
+export type { CheckFinding, CheckOptions, CheckResult } from './store/check.ts';
 export type { LocalStore } from './store/local-store.ts';
 export { openStore, type StoreOptions } from './store/open-store.ts';
+export type { PruneOptions, PruneResult } from './store/prune.ts';
+export type { ImageUsage, Usage, UsageRow } from './store/usage.ts';
 export * from './types.ts';

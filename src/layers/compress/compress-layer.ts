@@ -70,7 +70,7 @@ export async function compressLayer(
   const digest = await parts.compressing.run(key, options.signal, async (signal) => {
     await parts.bytes.uncompressed(layer, { ensure, signal });
     const made = await compressBlob(parts, layer.diffId, { compression, level, signal });
-    parts.records.put('compress', key, { digest: made });
+    parts.records.put('compress', key, { diffId: layer.diffId, digest: made });
     return made;
   });
   await parts.pending.finished(digest);

@@ -35,6 +35,7 @@ import type {
 } from '../types.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import type { Blobs } from './blobs.ts';
+import type { CheckOptions, CheckResult } from './check.ts';
 import { blobMissing } from './failures.ts';
 import { findImage } from './find-image.ts';
 import { type ImageList, imageName } from './image-list.ts';
@@ -45,9 +46,11 @@ import type { Layout } from './layout.ts';
 import type { XattrPrefix } from './overlay-xattrs.ts';
 import type { PendingBlobs } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
+import type { PruneOptions, PruneResult } from './prune.ts';
 import type { Records } from './records.ts';
 import type { SharedWork } from './shared-work.ts';
 import { makeFolders, type Snapshots } from './snapshots.ts';
+import type { Usage } from './usage.ts';
 import type { UsageMarks } from './usage-marks.ts';
 
 export interface StoreParts {
@@ -212,6 +215,24 @@ export class LocalStore implements Store {
   async tryLock(name: string, mode: LockMode): Promise<AsyncDisposable | undefined> {
     const lock = tryLock(this.#lockFile(name), mode);
     return lock && disposable(lock);
+  }
+
+  /** Frees what nobody needs. Beside running builds too. */
+  async prune(options: PruneOptions): Promise<PruneResult> {
+    const { prune } = await import('./prune.ts');
+    return prune(this.#parts, options);
+  }
+
+  /** Verifies every blob and image; drops damaged blobs. */
+  async check(options: CheckOptions): Promise<CheckResult> {
+    const { check } = await import('./check.ts');
+    return check(this.#parts, options);
+  }
+
+  /** What takes how much of the disk. */
+  async usage(options: { readonly signal: AbortSignal }): Promise<Usage> {
+    const { usage } = await import('./usage.ts');
+    return usage(this.#parts, options);
   }
 
   async close(): Promise<void> {

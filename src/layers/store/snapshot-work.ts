@@ -15,6 +15,7 @@ export class SnapshotWork implements SnapshotDraft {
   readonly work: string;
   readonly #folder: string;
   readonly #parts: StoreParts;
+  #diffId: Digest | undefined;
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
@@ -43,13 +44,14 @@ export class SnapshotWork implements SnapshotDraft {
       },
       signal,
     );
+    this.#diffId = diffId;
     this.#parts.blobs.adopt(draft, diffId);
     return uncompressedLayer(diffId, size);
   }
 
   async commit(chainId: Digest): Promise<void> {
     await removeTree(this.work);
-    await this.#parts.snapshots.commit(this.#folder, chainId);
+    await this.#parts.snapshots.commit(this.#folder, chainId, this.#diffId);
   }
 
   async discard(): Promise<void> {

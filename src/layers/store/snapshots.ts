@@ -1,5 +1,5 @@
 /**
- * Unpacked layers in overlayfs form: `snapshots/<chain id>/fs`, with `boot` beside it.
+ * Unpacked layers in overlayfs form: `snapshots/<chain id>/fs`, with `boot` and `layer` (a diff ID) beside it.
  *
  * A snapshot is not synced: it can be made again from its blobs, and writing hundreds of megabytes to the disk before the
  * next RUN may start would be the slowest part of a build. A killed process loses nothing of it; a power loss may. So
@@ -8,14 +8,15 @@
  * Invariants: a snapshot is renamed into place when it is complete and is never written to again; a layer is unpacked on
  * top of the snapshots of all layers beneath it, so the lowest missing one comes first.
  */
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode, throwIfAborted } from '../../core/index.ts';
-import { chainIds, type Digest, digestHex } from '../../image/index.ts';
+import { chainIds, type Digest, digestHex, isDigest } from '../../image/index.ts';
 import type { ChainOptions, LayerRef } from '../types.ts';
 import { storeFailure } from './failures.ts';
 import { type Layout, withFolderOf } from './layout.ts';
 import type { Presence } from './presence.ts';
+import { namesIn } from './reachable.ts';
 import { removeTree } from './remove-tree.ts';
 import { SharedWork } from './shared-work.ts';
 import type { UsageMarks } from './usage-marks.ts';
@@ -84,14 +85,18 @@ export class Snapshots {
   /** Whether a complete snapshot of this boot is there; if so it stays until this process ends. */
   has(chainId: Digest): boolean {
     const folder = this.#folder(chainId);
-    return readForm(folder) === this.#currentForm() && this.#parts.marks.use(folder);
+    return readNote(folder, 'boot') === this.#currentForm() && this.#parts.marks.use(folder);
   }
 
-  /** Makes `draft`, a folder that holds `fs`, the snapshot of a chain ID, unless there is one. */
-  async commit(draft: string, chainId: Digest): Promise<void> {
+  /**
+   * Makes `draft`, a folder that holds `fs`, the snapshot of a chain ID, unless there is one.
+   * @param diffId the layer it was unpacked from or amounts to: `prune` keeps it as long as it keeps that
+   */
+  async commit(draft: string, chainId: Digest, diffId: Digest | undefined): Promise<void> {
     const folder = this.#folder(chainId);
     try {
       writeFileSync(join(draft, 'boot'), this.#currentForm(), { mode: 0o600 });
+      if (diffId !== undefined) writeFileSync(join(draft, 'layer'), diffId, { mode: 0o600 });
       for (let attempt = 0; !this.has(chainId); attempt += 1) {
         if (renameIfFree(draft, folder)) return;
         if (attempt === 100) throw new Error('its place is taken and given back again and again');
@@ -112,7 +117,7 @@ export class Snapshots {
       makeFolders(draft, ['fs']);
       await this.#parts.unpack(layer, join(draft, 'fs'), lowers, options);
       throwIfAborted(options.signal);
-      await this.commit(draft, id);
+      await this.commit(draft, id, layer.diffId);
     } catch (error) {
       await removeTree(draft);
       throw error;
@@ -155,10 +160,10 @@ function renameIfFree(from: string, to: string): boolean {
   }
 }
 
-/** In which boot and with which xattrs a snapshot was made. */
-function readForm(folder: string): string | undefined {
+/** A file beside `fs`; undefined when it is not there. */
+function readNote(folder: string, name: 'boot' | 'layer'): string | undefined {
   try {
-    return readFileSync(join(folder, 'boot'), 'utf8');
+    return readFileSync(join(folder, name), 'utf8');
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
@@ -173,5 +178,33 @@ function currentBoot(): string {
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error;
     return `${process.pid} ${Date.now()}`;
+  }
+}
+
+export interface SnapshotFile {
+  readonly path: string;
+  readonly chainId: string;
+  /** Undefined when that is not known. */
+  readonly diffId: Digest | undefined;
+  readonly isOfThisBoot: boolean;
+  /** Last use: milliseconds since 1970. */
+  readonly used: number;
+}
+
+/** Every snapshot there is, sound or not. */
+export function* snapshotFiles(layout: Layout): Generator<SnapshotFile> {
+  const boot = currentBoot();
+  for (const name of namesIn(layout.snapshots)) {
+    const path = join(layout.snapshots, name);
+    const status = statSync(path, { throwIfNoEntry: false });
+    if (status === undefined) continue;
+    const layer = readNote(path, 'layer');
+    yield {
+      path,
+      chainId: `sha256:${name}`,
+      diffId: isDigest(layer) ? layer : undefined,
+      isOfThisBoot: readNote(path, 'boot')?.startsWith(`${boot} `) === true,
+      used: status.mtimeMs,
+    };
   }
 }

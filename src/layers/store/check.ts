@@ -1,0 +1,90 @@
+/**
+ * Verifies a store (`tsbuild store check`): every blob against its digest, every image against its parts.
+ * Invariant: a damaged blob is dropped and named; nothing else is changed. What was never fetched is no damage.
+ */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { isTsbuildError, throwIfAborted } from '../../core/index.ts';
+import { type Digest, isDigest } from '../../image/index.ts';
+import type { StoreParts } from './local-store.ts';
+import { namesIn, reachableFrom } from './reachable.ts';
+
+export interface CheckOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress?: (done: { readonly blobs: number; readonly bytes: number }) => void;
+}
+
+export interface CheckResult {
+  readonly blobs: number;
+  /** Bytes read. */
+  readonly bytes: number;
+  /** Dropped. */
+  readonly damaged: readonly CheckFinding[];
+  /** Manifests and configurations that a listed image needs and the store lacks: the image cannot be used. */
+  readonly missing: readonly CheckFinding[];
+  /** Layers that listed images name and the store lacks: those of a base are fetched when they are needed. */
+  readonly absentLayers: readonly CheckFinding[];
+  /** Names in `blobs/` that are no digests. */
+  readonly strangers: readonly string[];
+}
+
+export interface CheckFinding {
+  readonly digest: Digest;
+  /** Names of the images that need it. */
+  readonly images: readonly string[];
+}
+
+export async function check(parts: StoreParts, { signal, onProgress }: CheckOptions): Promise<CheckResult> {
+  await parts.pending.settle();
+  const { layout } = parts;
+  const reachable = reachableFrom(layout, parts.images.images());
+  const imagesOf = (digest: Digest) => reachable.blobs.get(digest)?.images ?? [];
+  const damaged: CheckFinding[] = [];
+  const strangers: string[] = [];
+  let [blobs, bytes] = [0, 0];
+  for (const algorithm of namesIn(layout.blobs)) {
+    for (const name of namesIn(join(layout.blobs, algorithm))) {
+      throwIfAborted(signal);
+      const digest = `${algorithm}:${name}`;
+      const path = join(layout.blobs, algorithm, name);
+      const status = statSync(path, { throwIfNoEntry: false });
+      if (status === undefined) continue;
+      if (!isDigest(digest) || !status.isFile()) {
+        strangers.push(path);
+        continue;
+      }
+      if (!(await isSound(parts, digest, status.size, signal))) damaged.push({ digest, images: imagesOf(digest) });
+      blobs += 1;
+      bytes += status.size;
+      onProgress?.({ blobs, bytes });
+    }
+  }
+  const absent = [...reachable.blobs.values()].filter(
+    ({ descriptor }) => statSync(parts.blobs.path(descriptor.digest), { throwIfNoEntry: false }) === undefined,
+  );
+  const wasDamaged = new Set(damaged.map((finding) => finding.digest));
+  const findings = (role: (name: string) => boolean) =>
+    absent
+      .filter(({ role: own, descriptor }) => role(own) && !wasDamaged.has(descriptor.digest))
+      .map(({ descriptor, images }) => ({ digest: descriptor.digest, images }));
+  return {
+    blobs,
+    bytes,
+    damaged,
+    missing: findings((role) => role !== 'layer'),
+    absentLayers: findings((role) => role === 'layer'),
+    strangers,
+  };
+}
+
+async function isSound(parts: StoreParts, digest: Digest, size: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    for await (const _chunk of await parts.blobs.open({ mediaType: '', digest, size }, signal));
+    return true;
+  } catch (error) {
+    // Missing: another process removed it since we listed it.
+    if (isTsbuildError(error) && error.code === 'blob-missing') return true;
+    if (isTsbuildError(error) && error.code === 'blob-damaged') return false;
+    throw error;
+  }
+}
