@@ -59,15 +59,28 @@ function normal(document: ConfigDocument, member: string, theirName: string): st
   return value === '' ? 'absent' : JSON.stringify(value);
 }
 
-/** History line by line: what made it, and whether it has a layer. Times and comments are the builder's own. */
+/**
+ * History line by line: what made it, and whether it has a layer. Times and comments are the builder's own. Docker 20.10
+ * wrote a few lines otherwise than BuildKit does now; those are compared as far as both say the same.
+ */
 export function historyDifferences(ours: ConfigDocument, theirs: ConfigDocument, theirName: string): string[] {
   const lines = (document: ConfigDocument) =>
     (document.history ?? []).map((entry) => `${entry.empty_layer ? '(empty) ' : ''}${entry.created_by ?? ''}`);
   const [mine, other] = [lines(ours), lines(theirs)];
   const differences: string[] = [];
   for (let index = 0; index < Math.max(mine.length, other.length); index += 1) {
-    if (mine[index] === other[index]) continue;
+    if (withoutNewerParts(mine[index]) === withoutNewerParts(other[index])) continue;
     differences.push(`history[${index}] is ${mine[index] ?? 'absent'}, ${theirName} has ${other[index] ?? 'absent'}`);
   }
   return differences;
+}
+
+/** Takes away what newer BuildKits added: values of ARG, flags of COPY and ADD, another print of ports and health checks. */
+function withoutNewerParts(line: string | undefined): string | undefined {
+  if (line === undefined) return undefined;
+  if (/^\(empty\) ARG /.test(line)) return line.replace(/=.*$/, '');
+  if (/^(COPY|ADD) /.test(line)) return line.replace(/ --(chown|chmod)=\S+/g, '');
+  if (/^\(empty\) HEALTHCHECK /.test(line)) return '(empty) HEALTHCHECK';
+  if (/^\(empty\) EXPOSE /.test(line)) return (line.match(/\d+\/\w+/g) ?? []).sort().join(' ');
+  return line;
 }

@@ -143,13 +143,17 @@ function memberDifferences(
   without: readonly (keyof TreeNode)[],
 ): string[] {
   const members = [...new Set([...Object.keys(mine), ...Object.keys(other)])] as (keyof TreeNode)[];
-  return members
-    .filter((member) => !without.includes(member))
-    .filter((member) => JSON.stringify(mine[member]) !== JSON.stringify(other[member]))
-    .map(
-      (member) =>
-        `/${path}: ${member} is ${JSON.stringify(mine[member])}, ${theirName} has ${JSON.stringify(other[member])}`,
-    );
+  return (
+    members
+      .filter((member) => !without.includes(member))
+      // Directories get the time at which their last entry was made, except in a builder that gives them a fixed one.
+      .filter((member) => member !== 'mtime' || mine.type !== 'directory')
+      .filter((member) => JSON.stringify(mine[member]) !== JSON.stringify(other[member]))
+      .map(
+        (member) =>
+          `/${path}: ${member} is ${JSON.stringify(mine[member])}, ${theirName} has ${JSON.stringify(other[member])}`,
+      )
+  );
 }
 
 function describe(node: TreeNode | undefined, without: readonly (keyof TreeNode)[]): string {
