@@ -1,7 +1,7 @@
 export { detectCompression, type FileCompression } from './archive/compression.ts';
 export { type EntryTree, treeOfEntries } from './archive/entry-tree.ts';
+export { type ArchiveLimits, defaultArchiveLimits } from './archive/limits.ts';
 export * from './archive/read-archive.ts';
-export { type ArchiveLimits, defaultArchiveLimits } from './archive/scan-tar.ts';
 export * from './build-context.ts';
 export * from './directory-tree.ts';
 export * from './fetch-url.ts';

@@ -12,8 +12,8 @@ import { Readable } from 'node:stream';
 import { TsbuildError, throwIfAborted } from '../../../core/index.ts';
 import type { EntryContent, LayerEntry } from '../../../layers/index.ts';
 import { decompress, detectCompression, type FileCompression } from './compression.ts';
+import { type ArchiveLimits, defaultArchiveLimits } from './limits.ts';
 import { openFileBeneath } from './open-beneath.ts';
-import { type ArchiveLimits, defaultArchiveLimits, scanTar } from './scan-tar.ts';
 
 export interface ReadArchiveOptions {
   /** For messages. */
@@ -44,6 +44,8 @@ export async function readArchive(
   const file = join(options.temporary, `archive-${randomUUID()}.tar`);
   try {
     await writePlain(content, size, compression, file, options);
+    // Few builds unpack anything.
+    const { scanTar } = await import('./scan-tar.ts');
     const entries = await scanTar(file, options.name, options.limits ?? defaultArchiveLimits, options.signal);
     return { kind: 'archive', entries, file };
   } catch (error) {

@@ -6,22 +6,7 @@ import { createReadStream } from 'node:fs';
 import { extract, type Header } from 'tar-stream';
 import { bytePathFromText, TsbuildError } from '../../../core/index.ts';
 import type { EntryKind, LayerEntry } from '../../../layers/index.ts';
-
-export interface ArchiveLimits {
-  readonly entries: number;
-  /** Bytes after decompression. */
-  readonly bytes: number;
-  /** Decompressed bytes for each compressed one, once `ratioFrom` decompressed bytes were seen. */
-  readonly ratio: number;
-  readonly ratioFrom: number;
-}
-
-export const defaultArchiveLimits: ArchiveLimits = {
-  entries: 4_000_000,
-  bytes: 1024 ** 4,
-  ratio: 250,
-  ratioFrom: 4 * 1024 ** 3,
-};
+import type { ArchiveLimits } from './limits.ts';
 
 /** What tar-stream tells and its types leave out: where the content begins. */
 type TarHeader = Omit<Partial<Header>, 'pax'> & {
