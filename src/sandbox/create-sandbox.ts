@@ -45,7 +45,10 @@ async function probe(rung: Rung, options: SandboxOptions): Promise<RungReport> {
 
 function announce(report: RungReport, passed: readonly RungReport[], events: EventSink): void {
   const weaker = report.findings.map((finding) => finding.what);
-  const because = report.rung === 'root' ? [] : passed.flatMap((one) => one.findings.map((finding) => finding.what));
+  const because =
+    report.rung === 'root' || report.rung === 'userns'
+      ? []
+      : passed.flatMap((one) => one.findings.map((finding) => finding.what));
   const reasons = [...weaker, ...because].join('; ');
   events({
     kind: 'notice',

@@ -10,9 +10,10 @@
 
 /*
  * Installs the filter without no_new_privs, so that setuid programs work. `pretend_ownership`: changing owners
- * succeeds without effect, for a user namespace that maps one ID only.
+ * succeeds without effect, for a user namespace that maps one ID only. `optional`: go on where the kernel wants
+ * no_new_privs for it, because there is no CAP_SYS_ADMIN.
  */
-void install_filter(bool pretend_ownership);
+void install_filter(bool pretend_ownership, bool optional);
 
 /* System calls that are refused, sorted. */
 extern const int denied_calls[];

@@ -80,7 +80,7 @@ static void take_identity(const struct spec *spec, const struct identity *identi
 
 static void give_up_privileges(const struct spec *spec, const struct identity *identity) {
   if (!spec->insecure) {
-    install_filter(spec->single_id);
+    install_filter(spec->single_id, spec->rung == RUNG_CHROOT);
     bound_capabilities();
   }
   take_identity(spec, identity);

@@ -1,0 +1,216 @@
+/**
+ * Runs steps on one rung for the tests: bundled, then started as root, as an ordinary user or with few capabilities.
+ * One JSON request a line on stdin, one answer a line on stdout. It makes its own trees, so that owners are right in
+ * whatever user namespace it is in.
+ */
+import { execFileSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { isTsbuildError } from '../../../src/core/index.ts';
+import {
+  createSandbox,
+  probeRungs,
+  type RootFs,
+  type Rung,
+  reexecInUserNamespace,
+  type StepMount,
+  type StepSpec,
+  wantsUserNamespace,
+} from '../../../src/sandbox/index.ts';
+import type { Answer, Request, TestMount } from './protocol.ts';
+
+const [isolation, folder] = process.argv.slice(2) as [Rung, string];
+
+if (wantsUserNamespace(isolation, process.env)) {
+  const { argv, execPath, execArgv } = process;
+  process.exit(await reexecInUserNamespace({ argv: [execPath, ...execArgv, ...argv.slice(1)], env: process.env }));
+}
+await serve();
+
+async function serve(): Promise<void> {
+  const notices: string[] = [];
+  const sandbox = await createSandbox({
+    isolation,
+    events: (event) => {
+      if (event.kind === 'notice') notices.push(event.message);
+    },
+  });
+  const base = makeBase(join(folder, 'base'));
+  const aborts = new Map<number, AbortController>();
+  let count = 0;
+  for await (const line of createInterface({ input: process.stdin })) {
+    const request = JSON.parse(line) as Request;
+    if (request.op === 'abort') aborts.get(request.id)?.abort();
+    else if (request.op === 'probe') answer({ id: request.id, reports: await probeRungs() });
+    else if (request.op === 'run') {
+      const place = join(folder, `step-${count++}`);
+      const controller = new AbortController();
+      aborts.set(request.id, controller);
+      void run(request, place, controller.signal).then(answer);
+    }
+  }
+
+  async function run(request: Extract<Request, { op: 'run' }>, place: string, signal: AbortSignal): Promise<Answer> {
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    const { step, lowers: extra, files, lowerCount } = request;
+    mkdirSync(place);
+    const rootfs = makeRootFs(place, base, extra, files, lowerCount);
+    const spec: StepSpec = {
+      args: ['/bin/sh', '-c', request.script ?? 'true'],
+      env: ['PATH=/bin:/usr/bin'],
+      cwd: '/',
+      user: '',
+      hostname: 'buildhost',
+      network: 'host',
+      security: 'sandbox',
+      extraHosts: [],
+      limits: {},
+      ...step,
+      rootfs,
+      mounts: (request.mounts ?? []).map((mount) => stepMount(mount, place, base)),
+    };
+    const common = () => ({
+      id: request.id,
+      stdout: Buffer.concat(out).toString(),
+      stderr: Buffer.concat(err).toString(),
+      left: changes(rootfs),
+      notices,
+      place,
+    });
+    try {
+      const result = await sandbox.run(spec, {
+        signal,
+        onOutput: (stream, chunk) => {
+          (stream === 'stdout' ? out : err).push(Buffer.from(chunk));
+          if (request.watch) answer({ id: request.id, output: Buffer.from(chunk).toString(), place });
+        },
+      });
+      return { ...common(), result };
+    } catch (error) {
+      if (!isTsbuildError(error)) return { ...common(), error: { code: 'thrown', message: String(error) } };
+      return { ...common(), error: { code: error.code, message: error.message } };
+    }
+  }
+}
+
+function answer(value: Answer): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** A root with every busybox applet and a few users. */
+function makeBase(path: string): string {
+  for (const name of ['bin', 'dev', 'proc', 'sys', 'etc', 'home/app', 'root', 'tmp', 'data', 'opt'])
+    mkdirSync(join(path, name), { recursive: true });
+  copyFileSync('/usr/bin/busybox', join(path, 'bin/busybox'));
+  for (const name of execFileSync('/usr/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')) {
+    if (name !== 'busybox') symlinkSync('busybox', join(path, 'bin', name));
+  }
+  copyFileSync('/usr/bin/busybox', join(path, 'bin/busybox-suid'));
+  writeFileSync(
+    join(path, 'etc/passwd'),
+    'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\nnohome:x:1001:1002:::/bin/sh\nbroken\n',
+  );
+  writeFileSync(
+    join(path, 'etc/group'),
+    'root:x:0:\nwheel:x:10:root,app\napp:x:1000:\nextra:x:2000:app,other\nstaff:x:50:\n',
+  );
+  for (const name of ['hosts', 'hostname', 'resolv.conf']) writeFileSync(join(path, 'etc', name), '');
+  writeFileSync(join(path, 'data/kept'), 'kept\n');
+  writeFileSync(join(path, 'data/gone'), 'gone\n');
+  writeFileSync(join(path, 'opt/plain'), 'not a program\n');
+  writeFileSync(join(path, 'opt/no-interpreter'), '#!/nowhere/sh\n', { mode: 0o755 });
+  writeFileSync(join(path, 'opt/garbage'), Buffer.from([1, 2, 3, 4]), { mode: 0o755 });
+  symlinkSync('/data', join(path, 'opt/to-data'));
+  symlinkSync('../../../../../../../../data', join(path, 'opt/up-to-data'));
+  execFileSync('chmod', ['-R', 'go+rX', path]);
+  execFileSync('chmod', ['1777', join(path, 'tmp')]);
+  try {
+    execFileSync('chown', ['-R', '1000:1000', join(path, 'home/app')], { stdio: 'ignore' });
+    execFileSync('chown', ['0:0', join(path, 'bin/busybox-suid')], { stdio: 'ignore' });
+  } catch {
+    // A single-ID namespace has no such owners; its tests do not use them.
+  }
+  execFileSync('chmod', ['4755', join(path, 'bin/busybox-suid')]);
+  return path;
+}
+
+function makeRootFs(
+  place: string,
+  base: string,
+  extra: Readonly<Record<string, string>> | undefined,
+  files: readonly (readonly [string, string])[] | undefined,
+  lowerCount = 1,
+): RootFs {
+  const top = join(place, 'lower');
+  mkdirSync(top);
+  for (const [path, content] of [...Object.entries(extra ?? {}), ...(files ?? [])]) {
+    mkdirSync(join(top, path, '..'), { recursive: true });
+    if (content === 'whiteout') execFileSync('mknod', [join(top, path), 'c', '0', '0']);
+    else if (content.startsWith('->')) symlinkSync(content.slice(2), join(top, path));
+    else if (content === 'fifo') execFileSync('mkfifo', [join(top, path)]);
+    else writeFileSync(join(top, path), content);
+  }
+  if (isolation === 'chroot') {
+    const path = join(place, 'root');
+    execFileSync('cp', ['-a', base, path]);
+    execFileSync('cp', ['-a', '--remove-destination', `${top}/.`, path]);
+    return { kind: 'directory', path };
+  }
+  const lowers = [top];
+  for (let i = 0; i < lowerCount - 1; i++) {
+    const lower = join(place, i.toString(16).padStart(64, 'a'));
+    mkdirSync(lower);
+    writeFileSync(join(lower, `layer-${i}`), String(i));
+    lowers.push(lower);
+  }
+  const [upper, work] = [join(place, 'upper'), join(place, 'work')];
+  mkdirSync(upper);
+  mkdirSync(work);
+  return { kind: 'overlay', lowers: [...lowers, base], upper, work };
+}
+
+/** Mounts as the tests write them: `host` names a folder made beside the step. */
+function stepMount(mount: TestMount, place: string, base: string): StepMount {
+  if (mount.kind === 'secret') return { ...mount, content: Buffer.from(mount.content) };
+  if (mount.kind !== 'bind') return mount;
+  const { host, files, ...rest } = mount;
+  if (host === 'base') return { ...rest, root: { kind: 'overlay', lowers: [base], upper: '', work: '' } };
+  const root = join(place, host);
+  mkdirSync(root, { recursive: true });
+  for (const [name, content] of Object.entries(files ?? {})) {
+    mkdirSync(join(root, name, '..'), { recursive: true });
+    if (content.startsWith('->')) symlinkSync(content.slice(2), join(root, name));
+    else writeFileSync(join(root, name), content);
+  }
+  return { ...rest, root };
+}
+
+/** What the step left in its upper directory: `path` or `path -> target`, whiteouts as `path (whiteout)`. */
+function changes(rootfs: RootFs): string[] {
+  if (rootfs.kind === 'directory') return [];
+  const found: string[] = [];
+  const walk = (path: string) => {
+    for (const entry of readdirSync(join(rootfs.upper, path), { withFileTypes: true })) {
+      const name = join(path, entry.name);
+      const full = join(rootfs.upper, name);
+      if (entry.isDirectory()) {
+        found.push(`${name}/`);
+        walk(name);
+      } else if (entry.isSymbolicLink()) found.push(`${name} -> ${readlinkSync(full)}`);
+      else found.push(entry.isCharacterDevice() ? `${name} (whiteout)` : name);
+    }
+  };
+  if (existsSync(rootfs.upper) && statSync(rootfs.upper).isDirectory()) walk('');
+  return found.sort();
+}

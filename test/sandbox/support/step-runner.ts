@@ -1,0 +1,139 @@
+/**
+ * Starts the driver on a rung and speaks with it.
+ * Invariant: when a runner is disposed of, its process, its folder and the user made for it are gone.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { build } from 'esbuild';
+import { distPath } from '../../../src/core/index.ts';
+import { mustRun, run, works } from '../../support/command.ts';
+import { type TemporaryFolder, temporaryFolder } from '../../support/temporary-folder.ts';
+import type { Answer, StepRequest } from './protocol.ts';
+
+/** `single`: the rung userns with one mapped ID. */
+export type TestedRung = 'root' | 'userns' | 'single' | 'chroot';
+
+export interface StepRunner extends AsyncDisposable {
+  readonly rung: TestedRung;
+  readonly process: ChildProcess;
+  run(request: StepRequest, onOutput?: (text: string) => void): Promise<Answer>;
+  /** Like `run`, with a function that aborts the step. */
+  start(request: StepRequest, onOutput?: (text: string) => void): { readonly done: Promise<Answer>; abort(): void };
+  probe(): Promise<Answer>;
+}
+
+/** Why a rung cannot be tested here; undefined when it can. */
+export async function cannotTest(rung: TestedRung): Promise<string | undefined> {
+  if (process.geteuid?.() !== 0) return `the tests of ${rung} start as root`;
+  if (!(await works('busybox', ['true']))) return 'busybox is not installed';
+  if (rung === 'userns' && !(await works('newuidmap', ['--help'])) && !(await hasNewuidmap()))
+    return 'newuidmap is not installed';
+  if (rung === 'chroot' && !(await works('setpriv'))) return 'setpriv is not installed';
+  return undefined;
+}
+
+async function hasNewuidmap(): Promise<boolean> {
+  return (await run('sh', ['-c', 'command -v newuidmap'])).code === 0;
+}
+
+export async function stepRunner(rung: TestedRung): Promise<StepRunner> {
+  const folder = temporaryFolder(`sandbox-${rung}`, 0o755);
+  await bundle(folder);
+  const user = rung === 'userns' ? await makeUser() : undefined;
+  const steps = folder.join('steps');
+  mkdirSync(steps);
+  chmodSync(steps, 0o755);
+  const owner = user?.uid ?? (rung === 'single' ? unusedId : 0);
+  if (owner !== 0) await mustRun('chown', [`${owner}:${owner}`, steps]);
+  const isolation = rung === 'single' ? 'userns' : rung;
+  const [command, ...args] = [...prefix(rung, owner), process.execPath, folder.join('driver.mjs'), isolation, steps];
+  const child = spawn(command ?? process.execPath, args, {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { PATH: process.env.PATH, HOME: '/', TMPDIR: steps },
+  });
+  return converse(rung, child, async () => {
+    await folder[Symbol.asyncDispose]();
+    if (user) await mustRun('userdel', [user.name]);
+  });
+}
+
+/** No user has it, and so no subordinate IDs. */
+const unusedId = 54_321;
+
+const dockerCapabilities =
+  'chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw,sys_chroot,mknod,audit_write,setfcap';
+
+function prefix(rung: TestedRung, owner: number): string[] {
+  if (rung === 'chroot') {
+    const kept = dockerCapabilities.split(',').map((name) => `+${name}`);
+    return ['setpriv', `--bounding-set=-all,${kept.join(',')}`, '--inh-caps=-all'];
+  }
+  return owner === 0 ? [] : ['setpriv', `--reuid=${owner}`, `--regid=${owner}`, '--clear-groups'];
+}
+
+async function bundle(folder: TemporaryFolder): Promise<void> {
+  await build({
+    entryPoints: [new URL('driver.ts', import.meta.url).pathname],
+    outfile: folder.join('driver.mjs'),
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    logLevel: 'error',
+  });
+  mkdirSync(folder.join('native'));
+  chmodSync(folder.join('native'), 0o755);
+  copyFileSync(distPath('native/tsbuild-sandbox'), folder.join('native/tsbuild-sandbox'));
+}
+
+/** useradd gives a new ordinary user its subordinate IDs. */
+async function makeUser(): Promise<{ readonly name: string; readonly uid: number }> {
+  const name = `tsbtest${process.pid}`;
+  await mustRun('useradd', ['--no-create-home', '--shell', '/bin/sh', name]);
+  const { text } = await mustRun('id', ['-u', name]);
+  return { name, uid: Number(text) };
+}
+
+const driverEnded = { code: 'driver-ended', message: 'the driver ended' };
+
+function converse(rung: TestedRung, child: ChildProcess, release: () => Promise<void>): StepRunner {
+  const waiting = new Map<number, { resolve: (answer: Answer) => void; onOutput: (text: string) => void }>();
+  const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
+  let next = 0;
+  let gone = false;
+  if (!child.stdout || !child.stdin) throw new Error('the driver has no pipes');
+  const { stdout, stdin } = child;
+  createInterface({ input: stdout }).on('line', (line) => {
+    const answer = JSON.parse(line) as Answer;
+    const waiter = waiting.get(answer.id);
+    if (answer.output !== undefined) waiter?.onOutput(answer.output);
+    else {
+      waiting.delete(answer.id);
+      waiter?.resolve(answer);
+    }
+  });
+  stdin.on('error', () => {});
+  child.on('close', () => {
+    gone = true;
+    for (const [id, { resolve }] of waiting) resolve({ id, error: driverEnded });
+  });
+  const ask = (message: object, onOutput: (text: string) => void = () => {}) => {
+    const id = next++;
+    if (gone) return { done: Promise.resolve<Answer>({ id, error: driverEnded }), abort: () => {} };
+    const done = new Promise<Answer>((resolve) => waiting.set(id, { resolve, onOutput }));
+    stdin.write(`${JSON.stringify({ id, ...message })}\n`);
+    return { done, abort: () => void stdin.write(`${JSON.stringify({ id, op: 'abort' })}\n`) };
+  };
+  return {
+    rung,
+    process: child,
+    start: (request, onOutput) => ask({ op: 'run', ...request }, onOutput),
+    run: (request, onOutput) => ask({ op: 'run', ...request }, onOutput).done,
+    probe: () => ask({ op: 'probe' }).done,
+    async [Symbol.asyncDispose]() {
+      stdin.end();
+      await ended;
+      await release();
+    },
+  };
+}
