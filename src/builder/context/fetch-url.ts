@@ -55,7 +55,7 @@ class Transient extends Error {}
 async function fetchOnce(url: string, options: FetchUrlOptions): Promise<FetchedFile> {
   const { address, headers } = requestOf(url);
   // The default is the whole module both in Node and in the bundle; names are only in Node.
-  const { default: undici } = await import('undici');
+  const undici = (await import('undici')).default as unknown as Undici;
   const agent = agentOf(undici, options.proxyEnv ?? {});
   const file = join(options.temporary, `fetched-${randomUUID()}`);
   try {
@@ -110,6 +110,8 @@ function requestOf(url: string): { readonly address: URL; readonly headers: Reco
   address.hash = '';
   return { address, headers };
 }
+
+type Undici = typeof import('undici');
 
 function agentOf(
   undici: typeof import('undici')['default'],
