@@ -173,14 +173,9 @@ describe('plain progress', () => {
       [6000, finished('a', 6000)],
     ]);
     expect(text).toBe(
-      [
-        '#1 pull x',
-        '#1 sha256:abc 0B / 3MB 0.0s',
-        '#1 sha256:abc 1.5MB / 3MB 5.1s',
-        '#1 sha256:abc 3MB / 3MB 6.0s done',
-        '#1 DONE 6.0s',
-        '',
-      ].join('\n'),
+      ['#1 pull x', '#1 sha256:abc 1.5MB / 3MB 5.1s', '#1 sha256:abc 3MB / 3MB 6.0s done', '#1 DONE 6.0s', ''].join(
+        '\n',
+      ),
     );
   });
 

@@ -140,8 +140,11 @@ export class PlainRenderer implements ProgressRenderer {
     const now = this.#options.now();
     const complete = event.total !== undefined && event.done >= event.total;
     const last = step.transfers.get(event.item);
-    if (last === Number.POSITIVE_INFINITY || (!complete && last !== undefined && now - last < transferInterval)) return;
-    step.transfers.set(event.item, complete ? Number.POSITIVE_INFINITY : now);
+    if (last === Number.POSITIVE_INFINITY) return;
+    const due = complete || (last !== undefined && now - last >= transferInterval);
+    // A small blob is done before anyone wants to know that it began: the first line comes after an interval.
+    if (due || last === undefined) step.transfers.set(event.item, complete ? Number.POSITIVE_INFINITY : now);
+    if (!due) return;
     const amount =
       event.total === undefined ? formatBytes(event.done) : `${formatBytes(event.done)} / ${formatBytes(event.total)}`;
     const time = ((now - step.started) / 1000).toFixed(1);
