@@ -113,10 +113,7 @@ function requestOf(url: string): { readonly address: URL; readonly headers: Reco
 
 type Undici = typeof import('undici');
 
-function agentOf(
-  undici: typeof import('undici')['default'],
-  environment: Readonly<Record<string, string>>,
-): Dispatcher {
+function agentOf(undici: Undici, environment: Readonly<Record<string, string>>): Dispatcher {
   const value = (name: string): string => environment[name] ?? environment[name.toUpperCase()] ?? '';
   const timeouts = { connectTimeout: 30_000, headersTimeout: 120_000, bodyTimeout: 120_000 };
   if (value('http_proxy') === '' && value('https_proxy') === '') return new undici.Agent(timeouts);

@@ -204,3 +204,19 @@ test('what is a source of the web or git, its form says', () => {
   expect(remoteSource('https://h/a.tar.gz')).toEqual({ kind: 'http', url: 'https://h/a.tar.gz' });
   expect(remoteSource('git@h:a')).toMatchObject({ kind: 'git' });
 });
+
+test('a proxy is asked when the environment names one, and not for what no_proxy names', async () => {
+  using folder = folderOf({});
+  await using proxy = await serve((request, response) => {
+    response.end(`proxied ${request.url}`);
+  });
+  await using server = await serve((_, response) => {
+    response.end('direct');
+  });
+  const fetch = async (proxyEnv: Record<string, string>): Promise<string> => {
+    await using fetched = await fetchUrl(`${server.url}/f`, { temporary: folder.path, signal, proxyEnv });
+    return readFileSync(fetched.file, 'utf8');
+  };
+  expect(await fetch({ HTTP_PROXY: '' })).toBe('direct');
+  expect(await fetch({ http_proxy: proxy.url, no_proxy: '127.0.0.1' })).toBe('direct');
+});
