@@ -7,6 +7,7 @@ export * from './duration.ts';
 export * from './expand/expand.ts';
 export * from './format.ts';
 export * from './parse.ts';
+export { isHeredocWord } from './read/heredoc.ts';
 export {
   type CacheSharing,
   type MountOutcome,
@@ -16,4 +17,5 @@ export {
   type ResolvedMount,
   resolveMount,
 } from './read/mount.ts';
+export { instructionNames } from './read/structure.ts';
 export * from './types.ts';

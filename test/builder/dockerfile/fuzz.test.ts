@@ -182,6 +182,13 @@ describe('large texts', () => {
     expectRangesInside(parsed);
   });
 
+  test('a million empty lines are nothing, and so are comments', () => {
+    expect(instructionsOf(`FROM a\n${'\n'.repeat(1_000_000)}RUN x`).length).toBe(1);
+    expect(instructionsOf(`FROM a\n${'#c\n'.repeat(300_000)}RUN x`)[0]?.comments?.length).toBe(300_000);
+    expect(instructionsOf(`FROM a\nRUN y\\\n${' \n'.repeat(500_000)}x`).length).toBe(1);
+    expect(instructionsOf(`FROM a\n${'# syntax\n'.repeat(100_000)}${'\\\n'.repeat(300_000)}`).length).toBe(0);
+  });
+
   test('100,000 continued lines are one instruction', () => {
     const [run, more] = instructionsOf(`FROM a\nRUN x ${'\\\n  # c\n  y '.repeat(100_000)}`);
     expect(run?.kind).toBe('run');

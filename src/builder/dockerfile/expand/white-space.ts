@@ -15,10 +15,10 @@ export function isWordBreak(unit: number): boolean {
   return unit === 0x20 || unit === 0x09 || unit === 0x0b || unit === 0x0c || unit === 0x0d;
 }
 
-/** The offset of the first character at or after `from` that is not white space. */
-export function skipSpace(text: string, from: number): number {
+/** The offset of the first character at or after `from` that is not white space; `to` when there is none before it. */
+export function skipSpace(text: string, from: number, to = text.length): number {
   let at = from;
-  while (at < text.length && isSpace(text.charCodeAt(at))) at += 1;
+  while (at < to && isSpace(text.charCodeAt(at))) at += 1;
   return at;
 }
 

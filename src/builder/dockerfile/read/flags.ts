@@ -65,6 +65,8 @@ export interface FlagValues {
   readonly truth: (name: string) => boolean | undefined;
 }
 
+const noFlags: FlagValues = { one: () => undefined, all: () => [], truth: () => undefined };
+
 const code: ErrorCode = 'dockerfile-flag';
 
 /**
@@ -78,6 +80,7 @@ export function readFlags(
   range: (start: number, end: number) => Range,
   report: Report,
 ): FlagValues {
+  if (flags.length === 0) return noFlags;
   const values = new Map<string, FlagValue[]>();
   for (const piece of flags) {
     const equals = piece.text.indexOf('=');

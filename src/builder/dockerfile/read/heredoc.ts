@@ -74,3 +74,8 @@ export function heredocMarks(line: string): HeredocMarks {
 function countQuotes(text: string): number {
   return text.replace(/[^'"]/g, '').length;
 }
+
+/** Whether a text is nothing but one heredoc mark: then the body is the script itself. */
+export function isHeredocWord(text: string): boolean {
+  return readHeredocWord(text).kind === 'heredoc';
+}

@@ -13,7 +13,7 @@ import { commonOf } from './common.ts';
 import { readFlags } from './flags.ts';
 import { argumentsRange, type InstructionLine, restWord, wordOf } from './line.ts';
 import { lineWords } from './structure.ts';
-import { type Piece, splitQuoted } from './words.ts';
+import { type Piece, splitBlank, splitQuoted } from './words.ts';
 
 /** The strings of the JSON form as words (their text is what the JSON means); undefined: another form. */
 export function jsonWords(on: InstructionLine): Word[] | undefined {
@@ -139,7 +139,7 @@ export function readWord(on: InstructionLine, name: keyof typeof wordKinds): Wor
 
 export function readExpose(on: InstructionLine): WordsInstruction | undefined {
   readFlags('EXPOSE', on.flags, {}, on.range, on.report);
-  const words = lineWords(on.line.text, on.from, on.to).map((piece) => wordOf(on, piece));
+  const words = splitBlank(on.line.text, on.from, on.to).map((piece) => wordOf(on, piece));
   if (words.length > 0) return { kind: 'expose', ...commonOf(on), words };
   on.report.error(
     'dockerfile-arguments',

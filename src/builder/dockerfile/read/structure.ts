@@ -3,8 +3,8 @@
  * plain. It is fed one line at a time. What it reads differently from BuildKit is decided elsewhere in this room:
  * joining, heredocs, flags, the JSON form, quotes, every error; each module says why.
  * One call costs about 20 us until it is compiled, and several copies of the text: 90 ms for a file of 5,000 lines,
- * seconds for one of 1 MB. So it reads the few instructions that are lists of words; the keyword of each line, which
- * ends at the first white space, is cut here.
+ * seconds for one of 1 MB. So it reads FROM and VOLUME, which are lists of words and few; the keyword of each line,
+ * which ends at the first white space, is cut here.
  */
 import { DockerfileParser, Keyword } from 'dockerfile-ast';
 import { isWordBreak, skipSpace } from '../expand/white-space.ts';
@@ -31,7 +31,7 @@ export function lineStructure(line: string, from: number): LineStructure {
 const longestLine = 1024;
 
 /**
- * The words of a list (FROM, EXPOSE, VOLUME), flags left out.
+ * The words of a list (FROM, VOLUME), flags left out.
  * @param from where they begin; @param to where they end
  */
 export function lineWords(line: string, from: number, to: number): Piece[] {

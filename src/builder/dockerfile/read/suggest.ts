@@ -8,7 +8,7 @@ export function nearest(word: string, options: readonly string[]): string | unde
   for (const option of options) {
     const other = option.toLowerCase();
     if (Math.abs(other.length - wanted.length) >= bestDistance) continue;
-    const distance = editDistance(wanted, other);
+    const distance = editDistance(wanted, other, bestDistance);
     if (distance < bestDistance) {
       best = option;
       bestDistance = distance;
@@ -22,18 +22,26 @@ export function suggestion(option: string | undefined): string {
   return option === undefined ? '' : ` (did you mean ${option}?)`;
 }
 
-/** Insertions, deletions, changes and swaps of neighbours (optimal string alignment). */
-function editDistance(a: string, b: string): number {
+/**
+ * Insertions, deletions, changes and swaps of neighbours (optimal string alignment); `limit` when there are as many or
+ * more: whole rows at the limit end the search early.
+ */
+function editDistance(a: string, b: string, limit: number): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let row = 1; row <= a.length; row += 1) {
     const current = [row];
+    let least = row;
     for (let column = 1; column <= b.length; column += 1) {
-      const changed = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1);
+      const isSame = a.charCodeAt(row - 1) === b.charCodeAt(column - 1);
+      let best = (previous[column - 1] ?? 0) + (isSame ? 0 : 1);
       const isSwap = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
-      const swapped = isSwap ? (beforePrevious[column - 2] ?? 0) + 1 : changed;
-      current.push(Math.min(changed, swapped, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+      if (isSwap) best = Math.min(best, (beforePrevious[column - 2] ?? 0) + 1);
+      best = Math.min(best, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1);
+      current.push(best);
+      least = Math.min(least, best);
     }
+    if (least >= limit) return limit;
     beforePrevious = previous;
     previous = current;
   }

@@ -88,15 +88,15 @@ interface Match {
 }
 
 function matchDirective(text: string, start: number, end: number): Match | undefined {
-  const mark = skipSpace(text, start);
+  const mark = skipSpace(text, start, end);
   if (mark >= end || text.charAt(mark) !== '#') return undefined;
-  const nameAt = skipSpace(text, mark + 1);
+  const nameAt = skipSpace(text, mark + 1, end);
   const equals = text.indexOf('=', nameAt);
   if (equals < 0 || equals >= end) return undefined;
   const name = text.slice(nameAt, equals).trimEnd().toLowerCase();
   const known = names.find((each) => each === name);
   if (known === undefined) return undefined;
-  const valueAt = skipSpace(text, equals + 1);
+  const valueAt = skipSpace(text, equals + 1, end);
   let valueEnd = end;
   while (valueEnd > valueAt && isSpace(text.charCodeAt(valueEnd - 1))) valueEnd -= 1;
   if (valueEnd <= valueAt) return undefined;

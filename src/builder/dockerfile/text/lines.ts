@@ -20,7 +20,7 @@ export interface LogicalLine {
   /** An empty line stands between those comments and the instruction. */
   readonly commentsDetached: boolean;
   /** An empty line stood inside a continuation: the last of them. */
-  readonly emptyContinuation?: Range;
+  readonly emptyContinuation: Range | undefined;
 }
 
 export interface HeredocBody {
@@ -42,6 +42,58 @@ interface Segment {
   readonly at: number;
   /** Offset in the source. */
   readonly source: number;
+}
+
+const noComments: readonly string[] = [];
+
+/** A class, because a file has thousands of them and closures for each would cost more than reading it. */
+class JoinedLine implements LogicalLine {
+  readonly text: string;
+  readonly comments: readonly string[];
+  readonly commentsDetached: boolean;
+  readonly emptyContinuation: Range | undefined;
+  readonly #segments: number | readonly Segment[];
+  readonly #sourceEnd: number;
+  readonly #positions: Positions;
+
+  /** @param segments one number: the line has a single piece, which begins there */
+  constructor(
+    text: string,
+    segments: number | readonly Segment[],
+    sourceEnd: number,
+    positions: Positions,
+    comments: readonly string[],
+    commentsDetached: boolean,
+    emptyContinuation: Range | undefined,
+  ) {
+    this.text = text;
+    this.comments = comments;
+    this.commentsDetached = commentsDetached;
+    this.emptyContinuation = emptyContinuation;
+    this.#segments = segments;
+    this.#sourceEnd = sourceEnd;
+    this.#positions = positions;
+  }
+
+  source(at: number): number {
+    if (at >= this.text.length) return this.#sourceEnd;
+    const segments = this.#segments;
+    if (typeof segments === 'number') return segments + at;
+    let low = 0;
+    let high = segments.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((segments[middle]?.at ?? 0) <= at) low = middle;
+      else high = middle - 1;
+    }
+    const segment = segments[low];
+    return segment ? segment.source + (at - segment.at) : this.#sourceEnd;
+  }
+
+  /** The end is where the last character ends, so that a range never reaches over a joint. */
+  range(start: number, end: number): Range {
+    return this.#positions.range(this.source(start), end > start ? this.source(end - 1) + 1 : this.source(start));
+  }
 }
 
 /** @param from where the first line begins (after a byte order mark); @param directives offsets of directive lines */
@@ -67,7 +119,7 @@ export function lineReader(
 
   const next = (escapeCharacter: '\\' | '`'): LogicalLine | undefined => {
     for (let line = physical(); line !== undefined; line = physical()) {
-      const start = Math.min(skipSpace(text, line.start), line.end);
+      const start = skipSpace(text, line.start, line.end);
       if (text.charAt(start) === '#' && start < line.end) {
         if (!directives.has(line.start)) noteComment(text.slice(line.start + 1, line.end).trim());
         continue;
@@ -88,21 +140,32 @@ export function lineReader(
     else comments.push(comment);
   };
 
+  const takeComments = (): readonly string[] => {
+    if (comments.length === 0) return noComments;
+    const taken = comments;
+    comments = [];
+    return taken;
+  };
+
   const logical = (
     start: number,
     first: { end: number; continues: boolean },
     escapeCharacter: '\\' | '`',
   ): LogicalLine => {
+    if (!first.continues) {
+      const piece = text.slice(start, first.end);
+      return new JoinedLine(piece, start, first.end, positions, takeComments(), detached, undefined);
+    }
     const parts: string[] = [text.slice(start, first.end)];
     const segments: Segment[] = [{ at: 0, source: start }];
     let length = first.end - start;
     let sourceEnd = first.end;
-    let { continues } = first;
+    let continues: boolean = first.continues;
     let empty: Range | undefined;
     while (continues) {
       const line = physical();
       if (line === undefined) break;
-      const content = Math.min(skipSpace(text, line.start), line.end);
+      const content = skipSpace(text, line.start, line.end);
       if (content === line.end) {
         empty = positions.range(line.start, line.end);
         continue;
@@ -115,31 +178,7 @@ export function lineReader(
       length += piece.end - line.start;
       sourceEnd = piece.end;
     }
-    const joined = parts.length === 1 ? (parts[0] ?? '') : parts.join('');
-    const before = comments;
-    const commentsDetached = detached;
-    comments = [];
-    const source = (offset: number): number => {
-      if (offset >= length) return sourceEnd;
-      let low = 0;
-      let high = segments.length - 1;
-      while (low < high) {
-        const middle = (low + high + 1) >> 1;
-        if ((segments[middle]?.at ?? 0) <= offset) low = middle;
-        else high = middle - 1;
-      }
-      const segment = segments[low];
-      return segment ? segment.source + (offset - segment.at) : sourceEnd;
-    };
-    return {
-      text: joined,
-      source,
-      // The end is where the last character ends, so that a range never reaches over a joint.
-      range: (from, to) => positions.range(source(from), to > from ? source(to - 1) + 1 : source(from)),
-      comments: before,
-      commentsDetached,
-      ...(empty && { emptyContinuation: empty }),
-    };
+    return new JoinedLine(parts.join(''), segments, sourceEnd, positions, takeComments(), detached, empty);
   };
 
   /** Where a line's content ends, and whether its last character but blanks is an escape that is not itself escaped. */
