@@ -24,6 +24,9 @@ export async function writeArchive(
 ): Promise<void> {
   const { pack: createPack } = await import('tar-stream');
   const pack = createPack();
+  pack.on('error', () => {
+    // Only our own destroy below makes it; the reason is thrown from here.
+  });
   const stop = new AbortController();
   const joined = AbortSignal.any([signal, stop.signal]);
   const drained = writeChunks(pack as AsyncIterable<Uint8Array>, out, joined);
@@ -61,11 +64,12 @@ async function addMembers(pack: Pack, members: Iterable<ArchiveMember>, signal: 
 const commonHeader = { mtime: new Date(0), uid: 0, gid: 0, uname: '', gname: '' } as const;
 
 async function addMember(pack: Pack, { name, size, open }: ArchiveMember, signal: AbortSignal): Promise<void> {
-  const chunks = await open();
+  const chunks = size === 0 ? nothing() : await open();
   await new Promise<void>((resolve, reject) => {
     const entry = pack.entry({ ...commonHeader, name, size, mode: 0o644, type: 'file' }, (error) =>
       error ? reject(error) : resolve(),
     );
+    entry.on('error', reject);
     if (size === 0) return;
     const feed = async (): Promise<void> => {
       for await (const chunk of chunks) {
@@ -77,6 +81,8 @@ async function addMember(pack: Pack, { name, size, open }: ArchiveMember, signal
     feed().catch((error: unknown) => reject(signal.aborted ? cancelled(signal) : error));
   });
 }
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   if (bytes.byteLength > 0) yield bytes;

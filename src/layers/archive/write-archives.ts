@@ -13,7 +13,6 @@ import {
   type Descriptor,
   type Digest,
   describe,
-  familiarReference,
   type ImageManifest,
   isIndexType,
   isManifestType,
@@ -64,7 +63,8 @@ export async function writeDockerArchive(
   for (const image of images) saved.push(await plainImage(store, image, { ...options, signal }));
   const list = saved.map(({ config, layers, names }) => ({
     Config: blobMember(config.digest),
-    RepoTags: names.length > 0 ? names.map((name) => familiarReference(parseReference(name))) : null,
+    // Whole names: podman takes a short one to be of localhost, docker shortens them itself.
+    RepoTags: names.length > 0 ? names.map((name) => imageName(parseReference(name))) : null,
     Layers: layers.map((layer) => blobMember(layer.digest)),
   }));
   const blobs = new Map<Digest, ArchiveMember>();

@@ -113,11 +113,11 @@ export class Blobs {
     const { digest } = descriptor;
     await this.#parts.pending.finished(digest);
     const path = this.path(digest);
-    const file = await openForReading(path, digest);
-    const actual = fstatSync(file.fd).size;
-    if (actual === descriptor.size) return this.#verified(file, path, digest, signal);
+    const actual = statSync(path, { throwIfNoEntry: false })?.size;
+    if (actual === undefined) throw blobMissing(digest);
+    if (actual === descriptor.size) return this.#verified(path, digest, signal);
     // A hostile descriptor must not make us drop a sound blob: only the digest tells whether the file is damaged.
-    for await (const _chunk of this.#verified(file, path, digest, signal));
+    for await (const _chunk of this.#verified(path, digest, signal));
     throw sizeMismatch(digest, descriptor.size, actual);
   }
 
@@ -129,7 +129,9 @@ export class Blobs {
     if (status !== undefined && (inode === undefined || status.ino === inode)) removeFile(path);
   }
 
-  async *#verified(file: FileHandle, path: string, digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  /** The file is opened by the first chunk: a stream nobody reads leaves nothing open. */
+  async *#verified(path: string, digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const file = await openForReading(path, digest);
     try {
       const { ino, size } = fstatSync(file.fd);
       const hasher = createDigestHasher(digestAlgorithm(digest));
