@@ -55,6 +55,11 @@ const meanings: Readonly<Record<string, Meaning>> = {
     what: ({ detail }) => `the owner of ${detail} cannot be set`,
     hint: () => 'use IDs that are mapped in this user namespace',
   },
+  'mount-rung': {
+    code: 'sandbox-mount-failed',
+    what: ({ detail }) => `${detail} cannot be mounted on the rung chroot`,
+    hint: () => 'run `tsbuild doctor` to see what would enable a rung that mounts',
+  },
   mount: { code: 'sandbox-mount-failed', what: ({ detail }) => `${detail} cannot be mounted` },
   ulimit: {
     code: 'sandbox-limit-failed',

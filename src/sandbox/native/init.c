@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "chroot.h"
 #include "inroot.h"
 #include "net.h"
 #include "orphans.h"
@@ -75,6 +76,7 @@ static int enter_chroot(const struct spec *spec) {
   trees_begin(true);
   int root = open(spec->root.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0 || fchdir(root) != 0 || chroot(".") != 0 || chdir("/") != 0) fail("chroot", errno, spec->root.directory);
+  place_files(root, spec);
   return root;
 }
 
@@ -169,6 +171,7 @@ _Noreturn void run_init(const struct spec *spec, const struct channels *channels
   pid_t main_process = start(spec, root, channels);
   int status = wait_for_main(main_process, alone);
   end_everything(alone);
+  if (alone) remove_files();
   remove_mount_points();
   struct rusage usage;
   getrusage(RUSAGE_CHILDREN, &usage);
