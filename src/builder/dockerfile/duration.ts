@@ -11,13 +11,17 @@ const units: Readonly<Record<string, number>> = {
   h: 3600e9,
 };
 
+/** No duration anyone means is longer. */
+const longest = 100;
+
 /** Nanoseconds; undefined when the text is not a duration or is longer than Go can hold (about 292 years). */
 export function parseDuration(text: string): number | undefined {
+  if (text.length > longest) return undefined;
   const body = text.replace(/^[+-]/, '');
   if (body === '0') return 0;
-  if (!/^((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$/.test(body)) return undefined;
+  if (!/^((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$/.test(body)) return undefined;
   let total = 0;
-  for (const part of body.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
+  for (const part of body.matchAll(/(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
     const [whole = '0', fraction = ''] = (part[1] ?? '').split('.');
     const unit = units[part[2] ?? ''] ?? 0;
     // Digits times a power of ten: `0.57s` is exact, 0.57 alone is not.

@@ -189,6 +189,32 @@ describe('large texts', () => {
     expect(instructionsOf(`FROM a\n${'# syntax\n'.repeat(100_000)}${'\\\n'.repeat(300_000)}`).length).toBe(0);
   });
 
+  test('texts made to trip a pattern are refused or read at once', () => {
+    const many = 300_000;
+    const lines = [
+      `HEALTHCHECK --interval=${'1'.repeat(many)} CMD x`,
+      `HEALTHCHECK --retries=${'1'.repeat(many)} CMD x`,
+      `RUN <<${' '.repeat(many)}<`,
+      `RUN --mount=\\"${'a'.repeat(many)}\\",type=bind x`,
+      `RUN --mount=type=tmpfs,size=${'1'.repeat(many)} x`,
+      `FROM ${'a-'.repeat(many)}`,
+      `FROM a AS ${'a'.repeat(many)}/`,
+      `SHELL ${'a '.repeat(many)}`,
+      `COPY ${'a'.repeat(many)}`,
+      `ENV ${'A_KEY_'.repeat(many)}=1`,
+      `CMD ${'['.repeat(many)}]`,
+    ];
+    const parsed = parseDockerfile(`FROM a\n${lines.join('\n')}`, 'Dockerfile');
+    expectRangesInside(parsed);
+    expect(parsed.diagnostics.map(({ code }) => code)).toEqual([
+      ...['dockerfile-healthcheck', 'dockerfile-healthcheck', 'dockerfile-mount', 'dockerfile-mount'],
+      ...['dockerfile-stage-name', 'dockerfile-arguments', 'dockerfile-arguments'],
+    ]);
+    expect(parsed.diagnostics.every(({ message, hint }) => message.length <= 300 && (hint ?? '').length <= 300)).toBe(
+      true,
+    );
+  });
+
   test('100,000 continued lines are one instruction', () => {
     const [run, more] = instructionsOf(`FROM a\nRUN x ${'\\\n  # c\n  y '.repeat(100_000)}`);
     expect(run?.kind).toBe('run');

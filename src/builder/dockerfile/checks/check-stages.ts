@@ -39,6 +39,9 @@ interface Context {
   readonly warnings: Warnings;
 }
 
+/** With more variables than this the nearest is not looked for: it would be tried against each of them. */
+const mostSuggestions = 500;
+
 /** BuildKit sets these for its own scanners; they are no variables of the stage. */
 const scannerArgs: ReadonlySet<string> = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
 
@@ -179,7 +182,7 @@ function useWord(
   });
   for (const name of result.unset) {
     if (state.declared.has(name) || scannerArgs.has(name)) continue;
-    const near = nearest(name, [...state.env.keys()]);
+    const near = state.env.size <= mostSuggestions ? nearest(name, [...state.env.keys()]) : undefined;
     warnings.add(
       'UndefinedVar',
       word.range,

@@ -4,6 +4,7 @@
  * an experimental rule gets through only when named.
  */
 import type { Range } from '../../../core/index.ts';
+import { clip } from '../read/report.ts';
 import { checkComment } from '../text/directives.ts';
 import type { Diagnostic, Directives, Instruction } from '../types.ts';
 import { experimentalRules, type RuleName } from './rules.ts';
@@ -22,7 +23,7 @@ export function newWarnings(options: CheckOptions | undefined): Warnings {
     found,
     add: (rule, range, message, hint, at) => {
       if (isSilent(rule, [options, ...(at?.comments ?? []).map(checkComment)])) return;
-      found.push({ severity: 'warning', code: rule, message, hint, range });
+      found.push({ severity: 'warning', code: rule, message: clip(message), hint: clip(hint), range });
     },
   };
 }

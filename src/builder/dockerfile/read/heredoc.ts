@@ -24,9 +24,12 @@ const unset = () => undefined;
 
 /** Whether one word is a heredoc mark; `unclosed`: a quote in its name has no end. */
 export function readHeredocWord(word: string): HeredocWord {
-  const match = /^(\d*)<<(-?)[\t\n\f\r ]*([^<]*)$/.exec(word);
-  const rest = match?.[3] ?? '';
-  if (rest === '') return { kind: 'none' };
+  const match = /^(\d*)<<(-?)/.exec(word);
+  if (match === null) return { kind: 'none' };
+  let at = match[0].length;
+  while (' \t\n\f\r'.includes(word.charAt(at) || 'x')) at += 1;
+  const rest = word.slice(at);
+  if (rest === '' || rest.includes('<')) return { kind: 'none' };
   const plain = expandWords(rest, { escape: '\\', lookup: unset, keepUnset: true });
   if (plain.error) return { kind: 'unclosed' };
   const name = plain.words[0];
@@ -37,8 +40,8 @@ export function readHeredocWord(word: string): HeredocWord {
     mark: {
       name,
       expand: countQuotes(name) === countQuotes(quoted),
-      stripTabs: match?.[2] === '-',
-      fd: Number.parseInt(match?.[1] || '0', 10),
+      stripTabs: match[2] === '-',
+      fd: Number.parseInt(match[1] || '0', 10),
     },
   };
 }

@@ -71,12 +71,12 @@ export function splitMount(value: string): MountFields | MountProblem {
     const start = at;
     let field: string;
     if (value.charAt(at) === '"') {
-      const match = /"((?:[^"]|"")*)"(?=,|$)/y;
-      match.lastIndex = at;
-      const quoted = match.exec(value);
-      if (!quoted) return { message: `a quote in --mount=${value} is not closed`, hint: 'Close it before the comma.' };
-      field = (quoted[1] ?? '').replaceAll('""', '"');
-      at = match.lastIndex;
+      const close = closingQuote(value, at);
+      if (close < 0 || (close + 1 < value.length && value.charAt(close + 1) !== ',')) {
+        return { message: `a quote in --mount=${value} is not closed`, hint: 'Close it directly before the comma.' };
+      }
+      field = value.slice(at + 1, close).replaceAll('""', '"');
+      at = close + 1;
     } else {
       const comma = value.indexOf(',', at);
       const end = comma < 0 ? value.length : comma;
@@ -92,6 +92,13 @@ export function splitMount(value: string): MountFields | MountProblem {
     if (at >= value.length) return fields;
     at += 1;
   }
+}
+
+/** The quote that ends the field which begins with a quote at `from`, or -1; two quotes stand for one inside. */
+function closingQuote(value: string, from: number): number {
+  let at = value.indexOf('"', from + 1);
+  while (at >= 0 && value.charAt(at + 1) === '"') at = value.indexOf('"', at + 2);
+  return at;
 }
 
 /** What can be said before variables are known. */

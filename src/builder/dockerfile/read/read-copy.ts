@@ -95,8 +95,9 @@ function readSources(
   return sources;
 }
 
+/** An empty value is as good as no flag, as in BuildKit. */
 function flagWord(flag: FlagValue | undefined): Word | undefined {
-  return flag && { raw: flag.value, range: flag.range };
+  return flag && flag.value !== '' ? { raw: flag.value, range: flag.range } : undefined;
 }
 
 function optional<Key extends string>(key: Key, word: Word | undefined): { readonly [K in Key]?: Word } {

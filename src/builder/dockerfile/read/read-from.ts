@@ -45,7 +45,7 @@ export function readFrom(on: InstructionLine): FromInstruction | undefined {
     kind: 'from',
     ...common,
     image: wordOf(on, image),
-    ...(platform && { platform: { raw: platform.value, range: platform.range } }),
+    ...(platform && platform.value !== '' && { platform: { raw: platform.value, range: platform.range } }),
     ...(name !== undefined && lower !== undefined && { name: lower, nameWord: wordOf(on, name) }),
     ...(as !== undefined && { asKeyword: as.text }),
   };

@@ -3,6 +3,14 @@ import type { ErrorCode, Range } from '../../../core/index.ts';
 import type { Positions } from '../text/positions.ts';
 import type { Diagnostic } from '../types.ts';
 
+/** UTF-16 code units of a message or hint: what the user wrote may be a megabyte. */
+const longest = 300;
+
+/** Cut to what a person reads. */
+export function clip(text: string): string {
+  return text.length <= longest ? text : `${text.slice(0, longest - 3)}...`;
+}
+
 /** A range, or the offsets of one. */
 export type Place = Range | readonly [start: number, end: number];
 
@@ -11,7 +19,6 @@ export interface Report {
   error(code: ErrorCode, place: Place, message: string, hint: string): void;
   /** An error only if the stage it stands in is built. */
   errorWhenBuilt(code: ErrorCode, place: Place, message: string, hint: string): void;
-  warning(rule: string, place: Place, message: string, hint?: string): void;
 }
 
 export function newReport(positions: Positions): Report {
@@ -20,18 +27,16 @@ export function newReport(positions: Positions): Report {
   return {
     diagnostics,
     error: (code, place, message, hint) => {
-      diagnostics.push({ severity: 'error', code, message, hint, range: rangeOf(place) });
+      diagnostics.push({ severity: 'error', code, message: clip(message), hint: clip(hint), range: rangeOf(place) });
     },
     errorWhenBuilt: (code, place, message, hint) => {
-      diagnostics.push({ severity: 'error', code, message, hint, range: rangeOf(place), whenBuilt: true });
-    },
-    warning: (rule, place, message, hint) => {
       diagnostics.push({
-        severity: 'warning',
-        code: rule,
-        message,
-        ...(hint !== undefined && { hint }),
+        severity: 'error',
+        code,
+        message: clip(message),
+        hint: clip(hint),
         range: rangeOf(place),
+        whenBuilt: true,
       });
     },
   };
