@@ -3,6 +3,7 @@
  * Invariant: a command that fails is a result; what keeps it from running is an error.
  */
 import { cancelled, distPath, type EventSink, TsbuildError, throwIfAborted } from '../core/index.ts';
+import { type ControlGroup, makeControlGroup } from './control-groups.ts';
 import { encodeSpec } from './encode-spec.ts';
 import { hostsFile, resolvConf } from './etc-files.ts';
 import { execMessage, failureOf } from './failures.ts';
@@ -25,6 +26,7 @@ export class NamespaceSandbox implements Sandbox {
   readonly #options: NamespaceSandboxOptions;
   readonly #helper = distPath('native/tsbuild-sandbox');
   #saidHostNetwork = false;
+  #steps = 0;
 
   constructor(options: NamespaceSandboxOptions) {
     this.#options = options;
@@ -38,20 +40,25 @@ export class NamespaceSandbox implements Sandbox {
     throwIfAborted(options.signal);
     const network = this.#network(step);
     const { rung, singleId, graceMilliseconds = 2000, legacyMounts = false } = this.#options;
-    const spec = encodeSpec(step, {
-      rung,
-      parent: process.pid,
-      graceMilliseconds,
-      singleId,
-      legacyMounts,
-      network,
-      resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
-      hosts: hostsFile(step),
-      cgroupFiles: [],
-    });
-    const end = await runHelper(this.#helper, spec, options);
-    throwIfAborted(options.signal);
-    return resultOf(end, step, options);
+    const group = makeControlGroup(step.limits, `tsbuild-${process.pid}-${Date.now().toString(36)}-${this.#steps++}`);
+    try {
+      const spec = encodeSpec(step, {
+        rung,
+        parent: process.pid,
+        graceMilliseconds,
+        singleId,
+        legacyMounts,
+        network,
+        resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
+        hosts: hostsFile(step),
+        cgroupFiles: group?.joinFiles ?? [],
+      });
+      const end = await runHelper(this.#helper, spec, options);
+      throwIfAborted(options.signal);
+      return outOfMemory(end, step, group) ?? resultOf(end, step, options);
+    } finally {
+      await group?.remove();
+    }
   }
 
   #network(step: StepSpec): 'host' | 'none' {
@@ -70,6 +77,22 @@ export class NamespaceSandbox implements Sandbox {
 
 function find<K extends HelperRecord['kind']>(end: HelperEnd, kind: K): Extract<HelperRecord, { kind: K }> | undefined {
   return end.records.find((record): record is Extract<HelperRecord, { kind: K }> => record.kind === kind);
+}
+
+/** Also when it took PID 1 of the step, so that no exit was recorded. */
+function outOfMemory(end: HelperEnd, step: StepSpec, group: ControlGroup | undefined): StepResult | undefined {
+  if (group === undefined || step.limits.memory === undefined || group.outOfMemoryKills() === 0) return undefined;
+  const exit = find(end, 'exit');
+  if (exit?.how === 'exited' && exit.number === 0) return undefined;
+  return { exit: { kind: 'out-of-memory', limit: step.limits.memory }, usage: usageOf(exit) };
+}
+
+function usageOf(exit: Extract<HelperRecord, { kind: 'exit' }> | undefined): StepResult['usage'] {
+  return {
+    userMicroseconds: exit?.userMicroseconds ?? 0,
+    systemMicroseconds: exit?.systemMicroseconds ?? 0,
+    maxResidentBytes: exit?.maxResidentBytes ?? 0,
+  };
 }
 
 function resultOf(end: HelperEnd, step: StepSpec, options: RunOptions): StepResult {
@@ -91,10 +114,6 @@ function resultOf(end: HelperEnd, step: StepSpec, options: RunOptions): StepResu
       exit.how === 'killed'
         ? { kind: 'killed', signal: signalName(exit.number) }
         : { kind: 'exited', code: exit.number },
-    usage: {
-      userMicroseconds: exit.userMicroseconds,
-      systemMicroseconds: exit.systemMicroseconds,
-      maxResidentBytes: exit.maxResidentBytes,
-    },
+    usage: usageOf(exit),
   };
 }
