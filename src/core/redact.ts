@@ -20,3 +20,8 @@ export function redactUrl(url: string | URL): string {
   }
   return parsed.href;
 }
+
+/** A text in which URLs may stand, with the user info of each replaced. */
+export function redactText(text: string): string {
+  return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)[^/@\s]+@/gi, '$1***@');
+}

@@ -2,7 +2,7 @@
  * What one stage has become while its instructions are planned, top to bottom: environment, configuration, history and
  * steps. The only mutable thing of the planner; it does not outlive `planStage`.
  */
-import type { Range } from '../../core/index.ts';
+import { type Range, redactText } from '../../core/index.ts';
 import type { ImageConfig, Platform, RuntimeConfig } from '../../image/index.ts';
 import type { ParsedDockerfile, StageInstruction, Word } from '../dockerfile/index.ts';
 import { failAt, locate, type Mistake } from './failure.ts';
@@ -80,14 +80,15 @@ export class StageState {
     this.history.push({ createdBy });
   }
 
+  /** Addresses in the instruction's text lose their credentials: history and titles are for everyone to read. */
   addStep(instruction: StageInstruction, operation: Operation, createdBy: string): void {
     const { label, stepTotal, titlePlatform, parsed } = this.setting;
     // FROM is the first of the numbered lines.
     const number = String(this.steps.length + 2).padStart(String(stepTotal).length);
     const prefix = [titlePlatform, label, `${number}/${stepTotal}`].filter((part) => part !== '').join(' ');
-    this.history.push({ createdBy, step: this.steps.length });
+    this.history.push({ createdBy: redactText(createdBy), step: this.steps.length });
     this.steps.push({
-      title: `[${prefix}] ${titleOf(instruction.original)}`,
+      title: `[${prefix}] ${redactText(titleOf(instruction.original))}`,
       location: locate(parsed, instruction.range),
       operation,
     });

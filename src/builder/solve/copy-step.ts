@@ -2,12 +2,16 @@
  * COPY and ADD: what is selected decides the key; the layer is written from the source tree straight into tar, and what
  * lies beneath is only looked at, never unpacked.
  */
-import type { Digest } from '../../image/index.ts';
+import { type Digest, isDigest } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
 import {
   type CopyOperand,
   type CopyOperation,
+  type FetchedOperand,
+  fetchOperand,
   layoutCopy,
+  type RemoteSource,
+  remoteSource,
   type Selection,
   selectCopy,
   selectionDigest,
@@ -17,11 +21,10 @@ import {
 import type { CopyStep } from '../plan/index.ts';
 import { createdMtime } from './created-mtime.ts';
 import { fileDigests } from './file-digests.ts';
-import { isRemote, openRemote, type RemoteSource } from './remote-source.ts';
 import type { OpenedSource, StepContext, StepWork } from './types.ts';
 
 export async function copyStep(context: StepContext, step: CopyStep): Promise<StepWork> {
-  const wholeSource = await context.sourceDigest(step.source);
+  const wholeSource = pinnedDownload(step) ?? (await context.sourceDigest(step.source));
   const copying = new Copying(context, step);
   return {
     operation: keyedOperation(step),
@@ -33,6 +36,13 @@ export async function copyStep(context: StepContext, step: CopyStep): Promise<St
   };
 }
 
+/** The digest of the one file a step downloads, when the Dockerfile says it: nothing is fetched to know the key. */
+function pinnedDownload({ add, patterns, files, checksum }: CopyStep): Digest | undefined {
+  const [only] = patterns;
+  if (!add || !only || patterns.length > 1 || files.length > 0 || !isDigest(checksum)) return undefined;
+  return remoteSource(only.text)?.kind === 'http' ? checksum : undefined;
+}
+
 /** The selection of one step, made once however often the key and the layer ask for it. */
 class Copying {
   readonly #context: StepContext;
@@ -42,7 +52,7 @@ class Copying {
         source: OpenedSource;
         operation: CopyOperation;
         selection: Selection;
-        remotes: readonly RemoteSource[];
+        remotes: readonly FetchedOperand[];
       }>
     | undefined;
 
@@ -71,7 +81,7 @@ class Copying {
       });
       return await environment.store.writeLayer(entries, { signal });
     } finally {
-      for (const remote of remotes) await remote.release();
+      for (const remote of remotes) await remote[Symbol.asyncDispose]();
     }
   }
 
@@ -80,15 +90,29 @@ class Copying {
     return this.#selected;
   }
 
+  #fetch(source: RemoteSource): Promise<FetchedOperand> {
+    const { checksum, keepGitDir, unpack } = this.#step;
+    const { environment, signal } = this.#context;
+    return fetchOperand(source, {
+      temporary: environment.store.temporaryFolder(),
+      signal,
+      proxyEnv: environment.request.proxyEnv,
+      ...(checksum !== undefined && { checksum }),
+      ...(keepGitDir !== undefined && { keepGitDir }),
+      ...(unpack !== undefined && { unpack }),
+    });
+  }
+
   async #open() {
-    const { openSource, step, signal } = this.#context;
-    const remotes: RemoteSource[] = [];
+    const { openSource, step } = this.#context;
+    const remotes: FetchedOperand[] = [];
     const operands: CopyOperand[] = [];
     for (const { text, location } of this.#step.patterns) {
-      if (this.#step.add && isRemote(text)) {
-        const remote = await openRemote(text, this.#step, signal);
-        remotes.push(remote);
-        operands.push(remote.operand);
+      const remote = this.#step.add ? remoteSource(text) : undefined;
+      if (remote) {
+        const fetched = await this.#fetch(remote);
+        remotes.push(fetched);
+        operands.push(fetched.operand);
       } else {
         operands.push({ kind: 'pattern', text, location });
       }

@@ -118,7 +118,10 @@ function describeFailure({ exit }: StepResult): { message: string; hint: string 
       if (exit.code === 0) return undefined;
       return { message: `did not succeed: exit code ${exit.code}`, hint: hintFor(exit.code) };
     case 'killed':
-      return { message: `was killed by ${exit.signal}`, hint: 'The last lines above say why; --progress=plain shows all of the output.' };
+      return {
+        message: `was killed by ${exit.signal}`,
+        hint: 'The last lines above say why; --progress=plain shows all of the output.',
+      };
     case 'out-of-memory':
       return {
         message: `ran out of memory: the limit is ${exit.limit} bytes`,
