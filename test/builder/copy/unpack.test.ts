@@ -215,13 +215,36 @@ describe('names in an archive', () => {
     ]);
   });
 
-  test('keep devices and FIFOs as what they are', async () => {
+  test('are bytes: those that are no ASCII, and long ones, survive', async () => {
+    const long = 'é'.repeat(120);
+    using folder = folderOf({ 'd/é': '1', [`d/${long}`]: '2' });
+    for (const format of ['gnu', 'pax', 'ustar']) {
+      const names = format === 'ustar' ? ['d/é'] : ['d/é', `d/${long}`];
+      const bytes = execFileSync('tar', ['-C', folder.path, `--format=${format}`, '-c', ...names]);
+      const { entries } = await add('a.tar', bytes);
+      const expected = ['d', ...names].map((name) => Buffer.from(name).toString('latin1'));
+      expect(entries.map((entry) => entry.path)).toEqual(expected);
+    }
+  });
+
+  test('of sparse files are refused rather than unpacked wrongly', async () => {
+    using folder = folderOf({});
+    execFileSync('truncate', ['-s', '1M', folder.at('sparse')]);
+    for (const format of ['gnu', 'pax']) {
+      const bytes = execFileSync('tar', ['-C', folder.path, `--format=${format}`, '-S', '-c', 'sparse']);
+      await expect(add('a.tar', bytes)).rejects.toMatchObject({ code: 'archive-invalid' });
+    }
+  });
+
+  test('keep extended attributes, devices and FIFOs as what they are', async () => {
     const bytes = await tarOf([
       { name: 'null', type: 'character-device', devmajor: 1, devminor: 3, mode: 0o666 },
       { name: 'pipe', type: 'fifo' },
+      { name: 'x', pax: { 'SCHILY.xattr.user.note': 'kept' } },
     ]);
     const { entries } = await add('a.tar', bytes);
-    expect(linesOf(entries)).toEqual(['char 666 0:0 null', 'fifo 644 0:0 pipe']);
+    expect(linesOf(entries)).toEqual(['char 666 0:0 null', 'fifo 644 0:0 pipe', 'file 644 0:0 x']);
+    expect(entries[2]?.xattrs).toEqual(new Map([['user.note', Buffer.from('kept')]]));
     expect(entries[0]?.device).toEqual({ major: 1, minor: 3 });
   });
 });

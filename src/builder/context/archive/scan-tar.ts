@@ -4,14 +4,14 @@
  */
 import { createReadStream } from 'node:fs';
 import { extract, type Header } from 'tar-stream';
-import { bytePathFromText, TsbuildError } from '../../../core/index.ts';
+import { type BytePath, bytePathFromText, bytePathToText, TsbuildError } from '../../../core/index.ts';
 import type { EntryKind, LayerEntry } from '../../../layers/index.ts';
 import type { ArchiveLimits } from './limits.ts';
 
 /** What tar-stream tells and its types leave out: where the content begins. */
 type TarHeader = Omit<Partial<Header>, 'pax'> & {
   readonly byteOffset?: number;
-  readonly pax?: Readonly<Partial<Record<'uid' | 'gid' | 'mtime', string>>> | null;
+  readonly pax?: Readonly<Partial<Record<'uid' | 'gid' | 'mtime' | 'path' | 'linkpath', string>>> | null;
 };
 
 const kinds: Readonly<Record<string, EntryKind>> = {
@@ -69,28 +69,45 @@ export async function scanTar(
 }
 
 function entryOf(header: TarHeader, file: string): LayerEntry {
-  const kind = kinds[header.type ?? 'file'];
-  if (kind === undefined) throw new Error(`the entry ${header.name} is of a kind that cannot be unpacked`);
-  const size = kind === 'file' ? (header.size ?? 0) : 0;
+  const name = pathOf(header.name, header.pax?.path);
+  const kind = header.type ? kinds[header.type] : undefined;
+  if (kind === undefined || Object.keys(header.pax ?? {}).some((key) => key.startsWith('GNU.sparse.'))) {
+    throw new Error(`the entry ${bytePathToText(name)} is of a kind that cannot be unpacked`);
+  }
+  const xattrs = xattrsOf(header.pax ?? {});
   return {
-    path: pathOf(header.name ?? ''),
+    path: name,
     kind,
     mode: (header.mode ?? 0o644) & 0o7777,
     uid: numberOf(header.pax?.uid) ?? header.uid ?? 0,
     gid: numberOf(header.pax?.gid) ?? header.gid ?? 0,
-    size,
+    size: kind === 'file' ? (header.size ?? 0) : 0,
     mtime: timeOf(header),
-    ...(kind === 'symlink' || kind === 'hardlink' ? { linkTarget: pathOf(header.linkname ?? '') } : {}),
+    ...(kind === 'symlink' || kind === 'hardlink'
+      ? { linkTarget: pathOf(header.linkname ?? '', header.pax?.linkpath) }
+      : {}),
     ...(kind === 'char' || kind === 'block'
       ? { device: { major: header.devmajor ?? 0, minor: header.devminor ?? 0 } }
       : {}),
+    ...(xattrs.size > 0 ? { xattrs } : {}),
     ...(kind === 'file' ? { content: { kind: 'range', file, offset: header.byteOffset ?? 0 } } : {}),
   };
 }
 
-/** PAX names are text, header names are bytes: both as bytes. */
-function pathOf(name: string) {
-  return bytePathFromText(/^[\0-\xff]*$/.test(name) ? Buffer.from(name, 'latin1').toString('utf8') : name);
+/** PAX names arrive as text, header names as bytes. */
+function pathOf(bytes: string | undefined, text: string | undefined): BytePath {
+  return text === undefined ? ((bytes ?? '') as BytePath) : bytePathFromText(text);
+}
+
+/** Values that are no UTF-8 were lost before they came here, and are left out rather than given wrongly. */
+function xattrsOf(pax: Readonly<Record<string, string | undefined>>): Map<string, Uint8Array> {
+  const prefix = 'SCHILY.xattr.';
+  const found = new Map<string, Uint8Array>();
+  for (const [key, value] of Object.entries(pax)) {
+    if (!key.startsWith(prefix) || value === undefined || value.includes('\uFFFD')) continue;
+    found.set(key.slice(prefix.length), Buffer.from(value));
+  }
+  return found;
 }
 
 function numberOf(text: string | undefined): number | undefined {
