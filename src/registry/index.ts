@@ -13,3 +13,5 @@ export type { HttpLogEntry } from './http/log.ts';
 export { type ProxySettings, proxySettings } from './http/proxy.ts';
 export type { RetryPolicy } from './http/retry.ts';
 export type { Timeouts } from './http/transport.ts';
+export { type RegistryServer, type RegistryServerOptions, serveRegistry } from './serve/registry-server.ts';
+export type { ServedRecord, ServedStorage } from './serve/storage.ts';

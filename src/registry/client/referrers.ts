@@ -96,7 +96,8 @@ function descriptorsOf(document: Record<string, unknown>): readonly Descriptor[]
   return document.manifests.map((item, i) => parseDescriptor(item, `manifests[${i}]`));
 }
 
-function entryOf(descriptor: Descriptor, document: ReturnType<typeof parseManifest>): Descriptor {
+/** The entry a manifest gets in the list of its subject's referrers. */
+export function entryOf(descriptor: Descriptor, document: ReturnType<typeof parseManifest>): Descriptor {
   const type = document.artifactType ?? (document.kind === 'manifest' ? document.config.mediaType : undefined);
   return {
     mediaType: descriptor.mediaType,

@@ -1,0 +1,25 @@
+/**
+ * What `tsbuild registry serve` serves: content by digest, and names. The local store stands behind it in the command
+ * line; anything that keeps images can.
+ * Invariant: a repository has the manifests that a record names, and the children of those that are indexes.
+ */
+import type { BlobSink, BlobSource, Descriptor, Digest } from '../../image/index.ts';
+
+export interface ServedRecord {
+  /** `team/app`. */
+  readonly repository: string;
+  /** Undefined: a manifest that was pushed by its digest alone. */
+  readonly tag: string | undefined;
+  readonly target: Descriptor;
+}
+
+export interface ServedStorage {
+  readonly content: Pick<BlobSource, 'open'> & Pick<BlobSink, 'put'>;
+  /** Bytes; undefined when there is no such content. */
+  sizeOf(digest: Digest): Promise<number | undefined>;
+  records(): Promise<readonly ServedRecord[]>;
+  /** Adds a record; one with the same repository and tag is replaced. */
+  record(record: ServedRecord): Promise<void>;
+  /** Removes the records of a repository with this tag, or with this target whatever their tag. */
+  forget(repository: string, what: { readonly tag: string } | { readonly digest: Digest }): Promise<void>;
+}
