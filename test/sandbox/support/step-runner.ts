@@ -3,6 +3,7 @@
  * Invariant: when a runner is disposed of, its process, its folder and the user made for it are gone.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
@@ -88,7 +89,7 @@ async function bundle(folder: TemporaryFolder): Promise<void> {
 
 /** useradd gives a new ordinary user its subordinate IDs. */
 async function makeUser(): Promise<{ readonly name: string; readonly uid: number }> {
-  const name = `tsbtest${process.pid}`;
+  const name = `tsbtest-${randomBytes(6).toString('hex')}`;
   await mustRun('useradd', ['--no-create-home', '--shell', '/bin/sh', name]);
   const { text } = await mustRun('id', ['-u', name]);
   return { name, uid: Number(text) };
