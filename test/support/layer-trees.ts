@@ -29,15 +29,15 @@ export interface TreeLine {
   readonly xattrs: string;
 }
 
-const types: Readonly<Record<number, string>> = {
-  16807: 'file',
-  9604: 'directory',
-  21609: 'symlink',
-  2401: 'fifo',
-  4802: 'char',
-  14406: 'block',
-  26411: 'socket',
-};
+const kinds = new Map<number, string>([
+  [0o100000, 'file'],
+  [0o040000, 'directory'],
+  [0o120000, 'symlink'],
+  [0o010000, 'fifo'],
+  [0o020000, 'char'],
+  [0o060000, 'block'],
+  [0o140000, 'socket'],
+]);
 
 /** Every path below a directory (latin1, '' is the directory itself) with all that a layer keeps of it. */
 export function describeTree(root: string): Map<string, TreeLine> {
@@ -47,7 +47,7 @@ export function describeTree(root: string): Map<string, TreeLine> {
   const visit = (path: string): void => {
     const absolute = Buffer.concat([Buffer.from(root), Buffer.from(path === '' ? '' : `/${path}`, 'latin1')]);
     const stat = lstatSync(absolute, { bigint: true });
-    const kind = types[Number(stat.mode) & 0o170000] ?? 'unknown';
+    const kind = kinds.get(Number(stat.mode) & 0o170000) ?? 'unknown';
     const inode = `${stat.dev}:${stat.ino}`;
     if (kind !== 'directory' && !firstNames.has(inode)) firstNames.set(inode, path);
     const isDevice = kind === 'char' || kind === 'block';

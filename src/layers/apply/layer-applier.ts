@@ -20,7 +20,7 @@ import { naming } from '../worker/system-error.ts';
 import { FileContent } from './file-content.ts';
 import { type LowerEntry, LowerStack, type OverlayXattrPrefix } from './lower-stack.ts';
 import { Notes } from './notes.ts';
-import { newOwnDirectory, type OwnDirectory, type OwnNode, type Place } from './own-tree.ts';
+import { type DirectoryMetadata, newOwnDirectory, type OwnDirectory, type OwnNode, type Place } from './own-tree.ts';
 import { Target } from './target.ts';
 
 export interface ApplyOptions {
@@ -39,7 +39,7 @@ export class LayerApplier implements TarHandlers {
   readonly #notes = new Notes();
   readonly #target: Target;
   readonly #lowers: LowerStack;
-  readonly #root: OwnDirectory = newOwnDirectory('' as BytePath);
+  readonly #root: OwnDirectory = newOwnDirectory('' as BytePath, false);
   readonly #rootPlace: Place = { parent: undefined, path: '' as BytePath, own: this.#root, merged: true };
   #content: FileContent | undefined;
   /** The directory of the entry before, by its name in the archive: the next one is usually in it too. */
@@ -65,20 +65,19 @@ export class LayerApplier implements TarHandlers {
 
   /** Whiteouts, opaque marks and the directories' metadata. @returns what could not be made as the layer says */
   finish(): readonly string[] {
-    const pending: { directory: OwnDirectory; merged: boolean; entered: boolean }[] = [
-      { directory: this.#root, merged: !this.#root.opaque, entered: false },
-    ];
+    this.#spellOutRoot();
+    const pending: Pending[] = [{ directory: this.#root, within: true, entered: false }];
     for (let top = pending.at(-1); top !== undefined; top = pending.at(-1)) {
-      const { directory, merged } = top;
+      const { directory, within } = top;
       if (top.entered) {
         pending.pop();
-        naming('unpacking', directory.path, () => this.#finishDirectory(directory, merged));
+        naming('unpacking', directory.path, () => this.#finishDirectory(directory, within));
         continue;
       }
       top.entered = true;
       for (const child of directory.children.values()) {
-        if (typeof child !== 'string') {
-          pending.push({ directory: child, merged: merged && !child.opaque, entered: false });
+        if (typeof child === 'object') {
+          pending.push({ directory: child, within: within && !directory.opaque, entered: false });
         }
       }
     }
@@ -122,6 +121,7 @@ export class LayerApplier implements TarHandlers {
     }
     const link = entry.kind === 'hardlink' ? this.#linkSource(entry) : undefined;
     if (link?.path === own) return;
+    if (link?.path.startsWith(`${own}/`)) throw invalid(`the hardlink ${shown(entry.name)} replaces what it names`);
     this.#clear(parent, name, before);
     parent.children.set(name, this.#make(entry, parent, name, link));
   }
@@ -151,9 +151,9 @@ export class LayerApplier implements TarHandlers {
   #newDirectory(parent: OwnDirectory, name: string, before: OwnNode | undefined): OwnDirectory {
     this.#clear(parent, name, before);
     this.#target.makeDirectory(parent.path, name);
-    const made = newOwnDirectory(childPath(parent.path, name) as BytePath);
     // A whiteout or a file of this layer came first: what lies below was gone by then.
-    made.opaque = before !== undefined || (parent.gone?.has(name) ?? false);
+    const opaque = before !== undefined || (parent.gone?.has(name) ?? false);
+    const made = newOwnDirectory(childPath(parent.path, name) as BytePath, opaque);
     parent.children.set(name, made);
     return made;
   }
@@ -283,11 +283,13 @@ export class LayerApplier implements TarHandlers {
       at = at.parent;
     }
     let own = at.own ?? this.#root;
-    for (const { path } of missing.reverse()) {
+    for (const { path, merged } of missing.reverse()) {
       const name = baseName(path);
       const before = own.children.get(name);
       if (typeof before === 'string') throw invalid(`${shown(forName)} is to be put below a file`);
       own = before ?? this.#newDirectory(own, name, undefined);
+      const below = merged ? this.#lowers.lookup(parentPath(path), name) : undefined;
+      if (below) own.metadata = { ...below.stat, xattrs: this.#lowers.xattrs(below) };
     }
     return own;
   }
@@ -305,23 +307,47 @@ export class LayerApplier implements TarHandlers {
     return this.#lowers.lookup(place.path, name);
   }
 
-  #finishDirectory(directory: OwnDirectory, merged: boolean): void {
-    if (merged) {
+  /** Overlayfs takes no notice of an opaque mark on a layer's root: each name below is hidden for itself. */
+  #spellOutRoot(): void {
+    if (!this.#root.opaque) return;
+    this.#root.opaque = false;
+    this.#root.gone ??= new Set();
+    for (const name of this.#lowers.names('')) {
+      const own = this.#root.children.get(name);
+      if (typeof own === 'object') own.opaque = true;
+      else this.#root.gone.add(name);
+    }
+  }
+
+  #finishDirectory(directory: OwnDirectory, within: boolean): void {
+    if (within && !directory.opaque) {
       for (const gone of directory.gone ?? []) {
         if (!directory.children.has(gone)) this.#target.makeWhiteout(directory.path, gone);
       }
     }
-    const below = directory.opaque || !directory.metadata ? this.#directoryBelow(directory) : undefined;
-    const inherited = merged && below ? { ...below.stat, xattrs: this.#lowers.xattrs(below) } : undefined;
     // Where nothing lies below, the mark would only cost overlayfs a look at every lower.
-    const opaque = directory.opaque && below !== undefined;
-    this.#target.finishDirectory(directory.path, directory.metadata ?? inherited ?? unnamedDirectory, opaque);
+    const opaque = within && directory.opaque && this.#directoryBelow(directory) !== undefined;
+    this.#target.finishDirectory(directory.path, directory.metadata ?? this.#unnamed(directory), opaque);
+  }
+
+  /** What a directory is that no entry describes and that the layers below did not have. */
+  #unnamed(directory: OwnDirectory): DirectoryMetadata {
+    const below = directory === this.#root ? this.#lowers.root() : undefined;
+    return below ? { ...below.stat, xattrs: this.#lowers.xattrs(below) } : unnamedDirectory;
   }
 
   #directoryBelow({ path }: OwnDirectory): LowerEntry | undefined {
     const below = path === '' ? this.#lowers.root() : this.#lowers.lookup(parentPath(path), baseName(path));
     return below?.stat.type === fileType.directory ? below : undefined;
   }
+}
+
+/** A directory to finish, after what is in it. */
+interface Pending {
+  readonly directory: OwnDirectory;
+  /** The layers below show through where it stands. */
+  readonly within: boolean;
+  entered: boolean;
 }
 
 interface LinkSource {

@@ -8,7 +8,7 @@ import { closeSync, constants } from 'node:fs';
 import type { BytePath } from '../../core/index.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
-import { type FileStat, fileType, isWhiteoutDevice, statAt } from '../native/stat.ts';
+import { type FileStat, fileType, isWhiteoutDevice, scanDirectory, statAt } from '../native/stat.ts';
 import { isLayerXattr, readXattrs } from '../native/xattrs.ts';
 import { baseName, childPath, parentPath } from '../tree/resolve-place.ts';
 
@@ -63,6 +63,18 @@ export class LowerStack {
       return this.#isWhiteout(dir, name, stat) ? undefined : { stat, directory: directory as BytePath, name, layer };
     }
     return undefined;
+  }
+
+  /** The names a directory shows. */
+  names(directory: string): string[] {
+    const found = new Map<string, boolean>();
+    for (const layer of this.#layersOf(directory)) {
+      const dir = this.#fd(layer, directory);
+      for (const entry of scanDirectory(dir)) {
+        if (!found.has(entry.name)) found.set(entry.name, !this.#isWhiteout(dir, entry.name, entry));
+      }
+    }
+    return [...found].filter(([, shown]) => shown).map(([name]) => name);
   }
 
   readlink(entry: LowerEntry): BytePath {

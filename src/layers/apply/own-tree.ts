@@ -14,7 +14,7 @@ export interface OwnDirectory {
   gone: Set<string> | undefined;
   /** Nothing of the layers below is seen through it. */
   opaque: boolean;
-  /** Undefined for a directory that is there only because something in it is: it keeps the lower layer's. */
+  /** The last entry's, else what it had below when the layer first put something into it; undefined: none has any. */
   metadata: DirectoryMetadata | undefined;
 }
 
@@ -35,6 +35,6 @@ export interface Place {
   readonly merged: boolean;
 }
 
-export function newOwnDirectory(path: BytePath): OwnDirectory {
-  return { path, children: new Map(), gone: undefined, opaque: false, metadata: undefined };
+export function newOwnDirectory(path: BytePath, opaque: boolean): OwnDirectory {
+  return { path, children: new Map(), gone: undefined, opaque, metadata: undefined };
 }

@@ -104,17 +104,38 @@ function text(block: Buffer, at: number, [offset, length]: Field): string {
 
 function checksumMatches(block: Buffer, at: number): boolean {
   const [offset, length] = field.checksum;
-  let unsigned = 0;
-  let signed = 0;
-  for (let i = at; i < at + blockSize; i++) {
-    const inField = i >= at + offset && i < at + offset + length;
-    const byte = inField ? 0x20 : (block[i] ?? 0);
-    unsigned += byte;
-    // Old tars summed signed characters.
-    signed += byte > 127 ? byte - 256 : byte;
+  const written = octalAt(block, at + offset, length);
+  // The field itself counts as spaces.
+  let sum = 0x20 * length;
+  let high = 0;
+  for (let i = at; i < at + offset; i++) {
+    const byte = block[i] ?? 0;
+    sum += byte;
+    high += byte >> 7;
   }
-  const written = /^[ \0]*([0-7]+)[ \0]*$/.exec(block.toString('latin1', at + offset, at + offset + length))?.[1];
-  if (written === undefined) return false;
-  const expected = Number.parseInt(written, 8);
-  return expected === unsigned || expected === signed;
+  for (let i = at + offset + length; i < at + blockSize; i++) {
+    const byte = block[i] ?? 0;
+    sum += byte;
+    high += byte >> 7;
+  }
+  // Old tars summed signed characters.
+  return written === sum || written === sum - 256 * high;
+}
+
+/** -1 unless the field is octal digits between spaces and NULs. */
+function octalAt(block: Buffer, start: number, length: number): number {
+  let at = start;
+  const end = start + length;
+  const isBlank = () => block[at] === 0x20 || block[at] === 0;
+  while (at < end && isBlank()) at++;
+  let value = 0;
+  const first = at;
+  for (; at < end; at++) {
+    const digit = (block[at] ?? 0) - 0x30;
+    if (digit < 0 || digit > 7) break;
+    value = value * 8 + digit;
+  }
+  if (at === first) return -1;
+  while (at < end && isBlank()) at++;
+  return at === end ? value : -1;
 }

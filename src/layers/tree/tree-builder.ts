@@ -68,7 +68,7 @@ export class TreeBuilder {
     }
     const inode =
       kind === 'hardlink'
-        ? this.#linked(index.linkTarget(entry), path)
+        ? this.#linked(index.linkTarget(entry), path, before)
         : ({
             id: this.#nextInode++,
             source: { layer, entry },
@@ -97,16 +97,20 @@ export class TreeBuilder {
     this.#last = undefined;
   }
 
-  #linked(target: string, path: BytePath): Inode {
+  /** @param replaced what the link takes the place of */
+  #linked(target: string, path: BytePath, replaced: TreeNode | undefined): Inode {
     const own = normalizeName(target);
-    const parent = this.#resolve(parentPath(own)).node;
-    const node = parent?.children?.get(baseName(own));
-    if (node && !node.children) return node.inode;
-    throw new TsbuildError({
-      code: 'layer-invalid',
-      message: `the hardlink ${shown(path)} names ${shown(target)}, which is ${node ? 'a directory' : 'not there'}`,
-      hint: 'The layer is not one a builder makes; ask whoever published it.',
-    });
+    const parent = this.#resolve(parentPath(own));
+    const node = parent.node?.children?.get(baseName(own));
+    if (!node || node.children) {
+      throw invalid(
+        `the hardlink ${shown(path)} names ${shown(target)}, which is ${node ? 'a directory' : 'not there'}`,
+      );
+    }
+    for (let above: Place | undefined = parent; replaced && above; above = above.parent) {
+      if (above.node === replaced) throw invalid(`the hardlink ${shown(path)} replaces what it names`);
+    }
+    return node.inode;
   }
 
   /** The directory a path is put into, made when it is missing; it and those above it belong to the layer from now on. */
@@ -163,9 +167,13 @@ function prune(directory: TreeNode, layer: number): void {
 }
 
 function belowFile(path: BytePath): TsbuildError {
+  return invalid(`${shown(path)} is no directory, yet something is to be put below it`);
+}
+
+function invalid(message: string): TsbuildError {
   return new TsbuildError({
     code: 'layer-invalid',
-    message: `${shown(path)} is no directory, yet something is to be put below it`,
+    message,
     hint: 'The layer is not one a builder makes; ask whoever published it.',
   });
 }

@@ -98,19 +98,22 @@ describe('a tree with one of everything', () => {
 const bsdtar = 'LC_ALL=C.UTF-8 bsdtar';
 
 describe('archives of other tools unpack as those tools unpack them', () => {
-  const makers: readonly (readonly [string, string, (readonly (keyof TreeLine)[])?])[] = [
-    ['GNU tar, posix', `tar --format=posix --xattrs --xattrs-include='*' --numeric-owner -cf "$1" .`],
+  const makers: readonly [name: string, command: string, ignore: readonly (keyof TreeLine)[]][] = [
+    ['GNU tar, posix', `tar --format=posix --xattrs --xattrs-include='*' --numeric-owner -cf "$1" .`, []],
     [
       'GNU tar, posix, sparse 1.0',
       `tar --format=posix -S --sparse-version=1.0 --numeric-owner --xattrs --xattrs-include='*' -cf "$1" .`,
+      [],
     ],
     [
       'GNU tar, posix, sparse 0.1',
       `tar --format=posix -S --sparse-version=0.1 --numeric-owner --xattrs --xattrs-include='*' -cf "$1" .`,
+      [],
     ],
     [
       'GNU tar, posix, sparse 0.0',
       `tar --format=posix -S --sparse-version=0.0 --numeric-owner --xattrs --xattrs-include='*' -cf "$1" .`,
+      [],
     ],
     ['GNU tar, gnu, old sparse', 'tar --format=gnu -S --numeric-owner -cf "$1" .', ['mtime', 'xattrs']],
     // libarchive writes -1.75 as -2.25.
@@ -118,7 +121,7 @@ describe('archives of other tools unpack as those tools unpack them', () => {
     ['bsdtar, gnutar', `${bsdtar} --format=gnutar --numeric-owner --no-acls -cf "$1" .`, ['mtime', 'xattrs']],
   ];
 
-  test.each(makers)('%s', async (name, command, ignore = []) => {
+  test.each(makers)('%s', async (name, command, ignore) => {
     const file = join(folder.path, `${name.replace(/\W+/g, '-')}.tar`);
     bash(`${command} 2>&1`, source, file);
     const { target } = await applyBytes(folder.path, `of-${name.replace(/\W+/g, '-')}`, readFileSync(file));
