@@ -23,6 +23,46 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     group: 'Registry',
     load: async () => (await import('./commands/push.ts')).push,
   },
+  copy: {
+    summary: 'copy an image between registries, the store and files',
+    group: 'Registry',
+    load: async () => (await import('./commands/copy.ts')).copy,
+  },
+  ls: {
+    summary: 'list the tags of a repository',
+    group: 'Registry',
+    load: async () => (await import('./commands/ls.ts')).ls,
+  },
+  catalog: {
+    summary: 'list the repositories of a registry',
+    group: 'Registry',
+    load: async () => (await import('./commands/catalog.ts')).catalog,
+  },
+  digest: {
+    summary: 'print the digest of a name',
+    group: 'Registry',
+    load: async () => (await import('./commands/digest.ts')).digest,
+  },
+  manifest: {
+    summary: 'print a manifest as it is',
+    group: 'Registry',
+    load: async () => (await import('./commands/manifest.ts')).manifest,
+  },
+  index: {
+    summary: 'join images of several platforms under one name',
+    group: 'Registry',
+    load: async () => (await import('./commands/index-command.ts')).indexCommand,
+  },
+  referrers: {
+    summary: 'list what refers to an image',
+    group: 'Registry',
+    load: async () => (await import('./commands/referrers.ts')).referrers,
+  },
+  delete: {
+    summary: 'delete an image from its registry',
+    group: 'Registry',
+    load: async () => (await import('./commands/delete.ts')).deleteCommand,
+  },
   login: {
     summary: 'keep credentials for a registry',
     group: 'Registry',
@@ -53,6 +93,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     group: 'Local images',
     load: async () => (await import('./commands/rmi.ts')).rmi,
   },
+  history: {
+    summary: 'show how an image was made',
+    group: 'Local images',
+    load: async () => (await import('./commands/history.ts')).history,
+  },
   save: {
     summary: 'write images to an archive',
     group: 'Local images',
@@ -62,6 +107,26 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'read images from an archive',
     group: 'Local images',
     load: async () => (await import('./commands/load.ts')).load,
+  },
+  df: {
+    summary: 'show how much room the store takes',
+    group: 'Machine',
+    load: async () => (await import('./commands/df.ts')).df,
+  },
+  prune: {
+    summary: 'free what nothing needs',
+    group: 'Machine',
+    load: async () => (await import('./commands/prune.ts')).prune,
+  },
+  store: {
+    summary: 'check the store: tsbuild store check',
+    group: 'Machine',
+    load: async () => (await import('./commands/store.ts')).store,
+  },
+  doctor: {
+    summary: 'show how RUN steps can be isolated here',
+    group: 'Machine',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
   },
   version: {
     summary: 'print the version',

@@ -80,3 +80,22 @@ export function formatBytes(bytes: number): string {
   }
   return `${unit === 0 ? value : Number(value.toPrecision(3))}${units[unit]}`;
 }
+
+/** As docker: `3 minutes`, `2 weeks`. */
+export function formatSince(milliseconds: number): string {
+  const steps = [
+    ['second', 1000, 60],
+    ['minute', 60_000, 60],
+    ['hour', 3_600_000, 48],
+    ['day', 86_400_000, 14],
+    ['week', 604_800_000, 9],
+    ['month', 2_592_000_000, 24],
+    ['year', 31_536_000_000, Number.POSITIVE_INFINITY],
+  ] as const;
+  if (milliseconds < 1000) return 'less than a second';
+  for (const [unit, length, most] of steps) {
+    const count = Math.floor(milliseconds / length);
+    if (count < most) return `${count} ${unit}${count === 1 ? '' : 's'}`;
+  }
+  return 'long';
+}

@@ -4,10 +4,10 @@
  */
 import { homedir } from 'node:os';
 import type { EventSink } from '../core/index.ts';
-import type { Platform, Reference } from '../image/index.ts';
+import type { BlobSource, Platform, Reference } from '../image/index.ts';
 import type { LocalStore } from '../layers/index.ts';
 import type { RegistryClient, RegistryRepository } from '../registry/index.ts';
-import type { WiredBaseImages } from './ports/base-images.ts';
+import type { FileAddress, WiredBaseImages } from './ports/base-images.ts';
 import type { WiredDelivery } from './ports/delivery.ts';
 import type { EngineApi } from './ports/engine-api.ts';
 import type { Session } from './session.ts';
@@ -48,17 +48,20 @@ export class Wiring {
     return this.#engine;
   }
 
+  /** An image behind a transport; it is closed with the wiring. */
+  async openAddress(address: FileAddress, signal: AbortSignal): Promise<BlobSource> {
+    const { openImageAddress } = await import('./ports/open-address.ts');
+    const archive = await openImageAddress(address, await this.store(), signal);
+    this.#opened.push(archive);
+    return archive;
+  }
+
   async baseImages(): Promise<WiredBaseImages> {
     const [{ WiredBaseImages }, store] = await Promise.all([import('./ports/base-images.ts'), this.store()]);
     return new WiredBaseImages({
       store,
       repository: (reference) => this.repository(reference),
-      openAddress: async (address, signal) => {
-        const { openImageAddress } = await import('./ports/open-address.ts');
-        const archive = await openImageAddress(address, store, signal);
-        this.#opened.push(archive);
-        return archive;
-      },
+      openAddress: (address, signal) => this.openAddress(address, signal),
       events: this.#events,
       now: this.#session.now,
     });

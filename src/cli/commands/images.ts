@@ -7,7 +7,7 @@ import type { Command } from '../command.ts';
 import { type Column, renderRecords } from '../print-records.ts';
 import type { Session } from '../session.ts';
 import { viewImage } from '../stored-image.ts';
-import { formatBytes } from '../style.ts';
+import { formatBytes, formatSince } from '../style.ts';
 import { withWiring } from '../wire.ts';
 
 /** The members are the names templates use, as docker has them. */
@@ -77,7 +77,7 @@ async function rowOf(store: LocalStore, image: StoredImage, full: boolean, sessi
     Tag: name === undefined ? '<none>' : name.slice(colon + 1),
     ID: full ? id : id.slice(7, 19),
     Digest: image.target.digest,
-    CreatedSince: created === undefined ? 'N/A' : `${since(session.now() - Date.parse(created))} ago`,
+    CreatedSince: created === undefined ? 'N/A' : `${formatSince(session.now() - Date.parse(created))} ago`,
     CreatedAt: created ?? '',
     Size: view === undefined ? 'incomplete' : formatBytes(view.size),
   };
@@ -89,23 +89,4 @@ function isNamed(image: StoredImage, wanted: string): boolean {
   const name = parseReference(image.name);
   const hasTag = wanted.lastIndexOf(':') > wanted.lastIndexOf('/');
   return name.registry === full.registry && name.repository === full.repository && (!hasTag || name.tag === full.tag);
-}
-
-/** As docker: `3 minutes`, `2 weeks`. */
-export function since(milliseconds: number): string {
-  const steps = [
-    ['second', 1000, 60],
-    ['minute', 60_000, 60],
-    ['hour', 3_600_000, 48],
-    ['day', 86_400_000, 14],
-    ['week', 604_800_000, 9],
-    ['month', 2_592_000_000, 24],
-    ['year', 31_536_000_000, Number.POSITIVE_INFINITY],
-  ] as const;
-  if (milliseconds < 1000) return 'less than a second';
-  for (const [unit, length, most] of steps) {
-    const count = Math.floor(milliseconds / length);
-    if (count < most) return `${count} ${unit}${count === 1 ? '' : 's'}`;
-  }
-  return 'long';
 }
