@@ -8,6 +8,7 @@ import {
   assertNever,
   isTsbuildError,
   Limiter,
+  type SourceLocation,
   type StepInfo,
   TsbuildError,
   throwIfAborted,
@@ -176,9 +177,10 @@ export async function solvePlan(
       finish(done.cached ? 'cached' : 'done');
       return done;
     } catch (error) {
-      if (isTsbuildError(error) && error.code !== 'cancelled') finish('failed', error);
+      const located = locateFailure(error, info.source);
+      if (isTsbuildError(located) && !stopping.has(located.code)) finish('failed', located);
       else finish('cancelled');
-      throw error;
+      throw located;
     }
   };
 
@@ -228,6 +230,16 @@ function sourcesOf(operation: Operation): readonly TreeSource[] {
   if (operation.kind === 'copy') return [operation.source];
   if (operation.kind !== 'run') return [];
   return operation.mounts.flatMap((mount) => (mount.kind === 'bind' || mount.kind === 'cache' ? [mount.source] : []));
+}
+
+/** Failures that are about the whole command, not about a step. */
+const stopping: ReadonlySet<string> = new Set(['cancelled', 'interrupted']);
+
+/** A failure that names no place happened at the step's instruction. */
+function locateFailure(error: unknown, source: SourceLocation | undefined): unknown {
+  if (!isTsbuildError(error) || error.source || !source || stopping.has(error.code)) return error;
+  const { code, message, hint, log, cause } = error;
+  return new TsbuildError({ code, message, log, source, cause, ...(hint !== undefined && { hint }) });
 }
 
 function createdTime({ request, now }: SolveEnvironment): string {
