@@ -9,7 +9,7 @@ import { buildahMissing } from '../support/buildah.ts';
 import type { Finished } from '../support/command.ts';
 import { dockerdMissing } from '../support/dockerd.ts';
 import { expectationDifferences } from '../support/expected-image.ts';
-import { readOciLayout, writeDockerArchive } from '../support/image-files.ts';
+import { type ReadImage, readOciLayout, writeDockerArchive } from '../support/image-files.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts';
 import { flatten } from '../support/tree-compare.ts';
 import { mustTsbuild, tsbuild } from '../support/tsbuild.ts';
@@ -62,21 +62,38 @@ async function withContext(fixture: BuildFixture, use: (context: string) => Prom
   }
 }
 
+/** What the judges that can say build from the context, all at once: they wait more than they work. */
+async function verdicts(fixture: BuildFixture, context: string): Promise<readonly Verdict[]> {
+  const asked = judgeNames.filter((name) => judges.has(name) && fixture.build.without?.[name] === undefined);
+  return await Promise.all(
+    asked.map(async (name) => {
+      const judge = judges.get(name);
+      if (judge === undefined) throw new Error(`${name} was not started`);
+      const finished = await judge.build(`case-${fixture.name}`, context, caseArguments(fixture, context));
+      const built = finished.code === 0 && fixture.stderr === undefined;
+      return { name, finished, ...(built && { image: await judge.read(`case-${fixture.name}`) }) };
+    }),
+  );
+}
+
+interface Verdict {
+  readonly name: JudgeName;
+  readonly finished: Finished;
+  readonly image?: ReadImage;
+}
+
 describe('a Dockerfile builds to the image other builders make', () => {
   const buildable = fixtures.filter(({ stderr }) => stderr === undefined);
   test.each(buildable.map((fixture) => [fixture.name, fixture] as const))('%s', async (_, fixture) => {
     await withContext(fixture, async (context) => {
-      const finished = await build(fixture, context, 'plain');
+      const [finished, judged] = await Promise.all([build(fixture, context, 'plain'), verdicts(fixture, context)]);
       expect(finished.code, finished.stderr).toBe(0);
       const image = readOciLayout(folder.join('home'), `docker.io/library/case-${fixture.name}:1`);
       const ours = { image, tree: flatten(image) };
       expect(expectationDifferences(fixture, ours, finished.stderr)).toEqual([]);
-      for (const name of judgeNames) {
-        const judge = judges.get(name);
-        if (judge === undefined || fixture.build.without?.[name] !== undefined) continue;
-        const verdict = await judge.build(`case-${fixture.name}`, context, caseArguments(fixture, context));
-        expect(verdict.code, `${name} refuses what tsbuild builds:\n${verdict.stderr}${verdict.text}`).toBe(0);
-        expect(imageDifferences(fixture, ours, await judge.read(`case-${fixture.name}`), name)).toEqual([]);
+      for (const { name, finished: theirs, image: other } of judged) {
+        expect(theirs.code, `${name} refuses what tsbuild builds:\n${theirs.stderr}${theirs.text}`).toBe(0);
+        expect(other && imageDifferences(fixture, ours, other, name)).toEqual([]);
       }
     });
   });
@@ -100,16 +117,13 @@ describe('a Dockerfile with a mistake is refused with a message that shows it', 
   const faulty = fixtures.filter(({ stderr }) => stderr !== undefined);
   test.each(faulty.map((fixture) => [fixture.name, fixture] as const))('%s', async (_, fixture) => {
     await withContext(fixture, async (context) => {
-      const finished = await build(fixture, context, 'quiet');
+      const [finished, judged] = await Promise.all([build(fixture, context, 'quiet'), verdicts(fixture, context)]);
       // To pin a message anew, read it first: UPDATE_FIXTURES=1 writes what was printed.
       if (process.env.UPDATE_FIXTURES === '1') writeFileSync(join(fixture.folder, 'stderr.txt'), finished.stderr);
       else expect(finished.stderr).toBe(fixture.stderr);
       expect(finished.code).toBe(1);
-      for (const name of judgeNames) {
-        const judge = judges.get(name);
-        if (judge === undefined || fixture.build.without?.[name] !== undefined) continue;
-        const verdict = await judge.build(`case-${fixture.name}`, context, caseArguments(fixture, context));
-        expect(verdict.code, `${name} builds what tsbuild refuses`).not.toBe(0);
+      for (const { name, finished: theirs } of judged) {
+        expect(theirs.code, `${name} builds what tsbuild refuses`).not.toBe(0);
       }
     });
   });
