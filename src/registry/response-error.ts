@@ -6,6 +6,7 @@ import { describeRequest, RegistryError } from './errors.ts';
 import type { HttpRequest, HttpResponse } from './http/message.ts';
 import { readBody } from './http/read-body.ts';
 import { isTransientStatus, retryAfter } from './http/retry.ts';
+import { familiarHost } from './hub.ts';
 
 interface RegistryComplaint {
   readonly code: string;
@@ -16,7 +17,7 @@ interface RegistryComplaint {
 export async function responseError(request: HttpRequest, response: HttpResponse, now: number): Promise<RegistryError> {
   const complaint = await complaintOf(request, response);
   const { status } = response;
-  const host = request.registryHost;
+  const host = familiarHost(request.registryHost);
   const wait = retryAfter(response, now);
   const explained = explain(status, host, complaint?.code, wait);
   const said = complaint ? `${complaint.code}${complaint.message && `: ${complaint.message}`}` : '';

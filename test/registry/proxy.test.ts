@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { proxyFor, proxySettings } from '../../src/registry/http/proxy.ts';
 import { createTransport } from '../../src/registry/http/transport.ts';
 import { startRegistry } from '../support/registry.ts';
-import { neverAborted } from '../support/registry-session.ts';
+import { neverAborted, rejectionOf, repositoryOf, session } from '../support/registry-session.ts';
 
 const settings = { httpProxy: 'http://proxy:3128', httpsProxy: 'https://proxy:3129' };
 
@@ -96,6 +96,28 @@ describe('a request through a proxy', () => {
     } finally {
       await transport.close();
       for (const socket of tunnels) socket.destroy();
+      proxy.closeAllConnections();
+      proxy.close();
+    }
+  });
+
+  test('for Docker Hub asks the host it has on the wire', async () => {
+    const heard: string[] = [];
+    const proxy = createServer();
+    proxy.on('connect', (request, client: Socket) => {
+      heard.push(request.url ?? '');
+      client.end('HTTP/1.1 403 Forbidden\r\n\r\n');
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const address = proxy.address();
+    await using client = session({
+      proxy: { httpsProxy: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}` },
+    });
+    try {
+      const error = await rejectionOf(repositoryOf(client, 'alpine').resolve('latest', neverAborted));
+      expect(error).toMatchObject({ code: 'registry-unreachable' });
+      expect(new Set(heard)).toEqual(new Set(['registry-1.docker.io:443']));
+    } finally {
       proxy.closeAllConnections();
       proxy.close();
     }

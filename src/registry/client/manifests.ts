@@ -63,6 +63,19 @@ export class Manifests {
     });
   }
 
+  /** Whether these bytes are at hand, so that writing them under another name costs no reading. */
+  isAtHand(digest: Digest): boolean {
+    return this.#recent.has(digest);
+  }
+
+  /** True when the registry itself has this manifest under this tag already. */
+  async isTagged(tag: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const request = { ...manifestRequest(this.#access.path, tag, signal), scopes: this.#access.pushScopes() };
+    const { response } = await this.#access.expect({ ...request, method: 'HEAD' }, [200, 404]);
+    await drain(response);
+    return response.status === 200 && response.headers.get('docker-content-digest') === digest;
+  }
+
   /** Writes under a tag or under its digest. */
   async put(name: string, descriptor: Descriptor, bytes: Buffer, signal: AbortSignal): Promise<Exchange> {
     const exchange = await this.#access.expect(

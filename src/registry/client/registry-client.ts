@@ -13,6 +13,7 @@ import { followRedirects } from '../http/redirects.ts';
 import { defaultRetryPolicy, retryTransient } from '../http/retry.ts';
 import { createTransport } from '../http/transport.ts';
 import { reportWarnings } from '../http/warnings.ts';
+import { wireHost } from '../hub.ts';
 import type { RegistryClientOptions } from './client-options.ts';
 import { Endpoint, schemesFor } from './endpoint.ts';
 import { maxPageBytes, pages } from './pages.ts';
@@ -28,8 +29,6 @@ export interface RegistryClient {
   /** Breaks every connection. */
   close(): Promise<void>;
 }
-
-const hubHost = 'registry-1.docker.io';
 
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const now = options.now ?? Date.now;
@@ -135,7 +134,7 @@ function addressOf(name: string, settingsFor: (host: string) => RegistrySettings
   const scheme = parts?.[1];
   const schemes = scheme === 'https' || scheme === 'http' ? ([scheme] as const) : schemesFor(host, settingsFor(host));
   return {
-    host: host === 'docker.io' ? hubHost : host,
+    host: wireHost(host),
     prefix: (parts?.[3] ?? '').replace(/^v2(\/|$)/, ''),
     settings: { schemes, credentialHost: host },
   };

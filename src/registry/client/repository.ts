@@ -136,6 +136,9 @@ export class Repository implements RegistryRepository {
 
   async tag(descriptor: Descriptor, reference: string, signal: AbortSignal): Promise<void> {
     const name = this.#access.checkedName(reference);
+    // A tag that is right stays untouched: registries with immutable tags refuse even the same again.
+    const known = this.#manifests.isAtHand(descriptor.digest);
+    if (!known && (await this.#manifests.isTagged(name, descriptor.digest, signal))) return;
     const bytes = await this.#manifests.bytesOf(descriptor, signal);
     await this.#putManifest(name, descriptor, bytes, signal);
   }

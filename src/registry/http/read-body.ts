@@ -13,6 +13,7 @@ export async function readBody(request: HttpRequest, response: HttpResponse, lim
       throw new RegistryError({
         code: 'registry-protocol',
         message: `${describeRequest(request.method, request.url)}: the answer is longer than ${limit} bytes`,
+        hint: 'Check that the address is a registry: an honest one does not answer so much.',
       });
     }
     chunks.push(chunk);
