@@ -47,8 +47,9 @@ export class LayerDraft {
     else this.#groups.delete(entry.path);
   }
 
-  /** Forgets what this layer has below a path: a folder is about to be replaced. */
+  /** Forgets what this layer has below a path, if it is a folder: something else is about to replace it. */
   clearBelow(path: BytePath): void {
+    if (this.#entries.get(path)?.kind !== 'directory') return;
     for (const below of [...this.#entries.keys()]) {
       if (!below.startsWith(`${path}/`)) continue;
       this.#entries.delete(below);
@@ -56,10 +57,17 @@ export class LayerDraft {
     }
   }
 
-  /** Links a second name to a file of this layer or, by taking it along, of the tree beneath. */
+  /**
+   * Gives what stands at `target` a second name, taking it along when it belongs to the tree beneath.
+   * @returns false when nothing stands there, or a folder
+   */
   link(path: BytePath, target: BytePath): boolean {
     const present = this.lookup(target);
-    if (present?.kind !== 'file') return false;
+    if (!present || present.kind === 'directory') return false;
+    if (present.kind !== 'file') {
+      this.put(entryAt(path, present));
+      return true;
+    }
     const group = this.#groups.get(target) ?? Symbol(target);
     this.put(entryAt(target, present), group);
     this.put(entryAt(path, present), group);

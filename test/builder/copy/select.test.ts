@@ -230,6 +230,8 @@ describe('the content key', () => {
     });
     const selection = selectCopy(golden, operationOf(['d']));
     expect(selectionFiles(selection)).toEqual([]);
-    expect(selectionDigest(selection, new Map())).toMatchInlineSnapshot(`"sha256:37fd018ad45eabb1a020b7269de975ad421f5120a3c5accdd031eb2163826f59"`);
+    expect(selectionDigest(selection, new Map())).toMatchInlineSnapshot(
+      `"sha256:37fd018ad45eabb1a020b7269de975ad421f5120a3c5accdd031eb2163826f59"`,
+    );
   });
 });

@@ -202,16 +202,41 @@ describe('names in an archive', () => {
     expect((await add('a.tar', bytes)).contents).toEqual({ a: 'new', d: 'now a file' });
   });
 
-  test('of hard links may name files of the image, and those that name nothing are left out', async () => {
-    const there = memoryTree({ 'bin/busybox': { text: 'elf', mode: 0o755 } });
+  test('of hard links may name files of the image', async () => {
+    const there = memoryTree({ 'bin/busybox': { text: 'elf', mode: 0o755 }, 'bin/l': { linkTarget: 'x' as never } });
     const bytes = await tarOf([
-      { name: 'bin/sh', type: 'link', linkname: 'bin/busybox' },
-      { name: 'bin/no', type: 'link', linkname: '../../../nowhere' },
+      { name: 'bin/sh', type: 'link', linkname: '/bin/busybox' },
+      { name: 'bin/m', type: 'link', linkname: 'bin/l' },
     ]);
     expect(await lines('a.tar', bytes, {}, there)).toEqual([
       'directory 755 0:0 bin',
       'file 755 0:0 bin/busybox',
+      'symlink 777 0:0 bin/m -> x',
       'hardlink 755 0:0 bin/sh -> bin/busybox',
+    ]);
+  });
+
+  test.each<[string, readonly Entry[]]>([
+    ['a hard link to nothing', [{ name: 'no', type: 'link', linkname: '../../../nowhere' }]],
+    ['a hard link to a folder', [{ name: 'no', type: 'link', linkname: 'd' }]],
+    ['an entry below a file', [{ name: 'f' }, { name: 'f/x' }]],
+    ['what a file has replaced', [{ name: 'd' }, { name: 'no', type: 'link', linkname: 'd/x' }]],
+  ])('of %s are an error', async (_, entries) => {
+    const there = memoryTree({ 'd/x': {} });
+    await expect(add('a.tar', await tarOf(entries), {}, there)).rejects.toMatchObject({ code: 'archive-invalid' });
+  });
+
+  test('replace what is in the way, and merge folders', async () => {
+    const there = memoryTree({ 'd/x': {}, l: { linkTarget: 'd' as never }, 'e/y': {} });
+    const bytes = await tarOf([
+      { name: 'd', text: 'file' },
+      { name: 'l/', type: 'directory' },
+      { name: 'e/', type: 'directory', mode: 0o700 },
+    ]);
+    expect(await lines('a.tar', bytes, {}, there)).toEqual([
+      'file 644 0:0 d',
+      'directory 700 0:0 e',
+      'directory 755 0:0 l',
     ]);
   });
 
