@@ -3,7 +3,7 @@
  * ignorefile and the "dockerignore file" chapter of Docker's build documentation).
  * Invariant: rules never fail once parsed; what Docker refuses is refused here, with file and line.
  */
-import { type SourceLocation, TsbuildError } from '../../core/index.ts';
+import { bytePathFromText, type SourceLocation, TsbuildError } from '../../core/index.ts';
 import { cleanPath, PatternSet, patternProblem } from './pattern-set.ts';
 
 export interface IgnoreRules {
@@ -32,6 +32,19 @@ export function parseIgnoreFile(text: string, file: string): IgnoreRules {
     patterns.push(pattern);
   }
   return { file, patterns: new PatternSet(patterns) };
+}
+
+/** Whether the rules hide one path, given as text relative to the context; wildcards in it are plain characters. */
+export function isIgnored({ patterns }: IgnoreRules, path: string): boolean {
+  let state = patterns.root;
+  let matched = false;
+  for (const name of bytePathFromText(cleanPath(`/${path}`).slice(1)).split('/')) {
+    if (name === '') return false;
+    const answer = patterns.match(state, name);
+    matched = answer.matched;
+    state = patterns.enter(state, name, answer);
+  }
+  return matched;
 }
 
 /** White space trimmed, `!` set apart, the path cleaned, a leading slash taken off; undefined for an empty line. */

@@ -1,18 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { parseIgnoreFile } from '../../../src/builder/context/index.ts';
+import { isIgnored, parseIgnoreFile } from '../../../src/builder/context/index.ts';
 
-/** The answer for one path, asked the way a walk asks: folder by folder. */
-function ignored(lines: string, path: string): boolean {
-  const { patterns } = parseIgnoreFile(lines, '.dockerignore');
-  let state = patterns.root;
-  let matched = false;
-  for (const name of Buffer.from(path).toString('latin1').split('/')) {
-    const answer = patterns.match(state, name);
-    matched = answer.matched;
-    state = patterns.enter(state, name, answer);
-  }
-  return matched;
-}
+const ignored = (lines: string, path: string): boolean => isIgnored(parseIgnoreFile(lines, '.dockerignore'), path);
 
 describe('a pattern of .dockerignore', () => {
   // pattern, path, ignored: the documented behaviours of moby/patternmatcher.
@@ -110,6 +99,8 @@ describe('the order of patterns', () => {
     ['\uFEFFa', 'a', true],
     ['a\r\nb\r\n', 'b', true],
     ['', 'a', false],
+    ['*', '.', false],
+    ['a', './a/', true],
   ])('%j on %j: %j', (lines, path, expected) => {
     expect(ignored(lines, path)).toBe(expected);
   });
