@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { systemErrorCode, TsbuildError } from '../core/index.ts';
-import { readText } from './host-facts.ts';
+import { hostFacts, readText } from './host-facts.ts';
 import type { StepLimits } from './types.ts';
 
 export interface ControlGroup {
@@ -152,9 +152,8 @@ function parentOf(controller: Controller, cgroupParent: string | undefined): Pla
  * those of other engines, where that is permitted, else below the group that was delegated to us.
  */
 function unifiedParent(): string {
-  return process.geteuid?.() === 0 && readText('/proc/self/uid_map').includes('4294967295')
-    ? 'tsbuild'
-    : dirname(ownPath(''));
+  const { uid, initialUserNamespace } = hostFacts();
+  return uid === 0 && initialUserNamespace ? 'tsbuild' : dirname(ownPath(''));
 }
 
 /** Makes a controller available to the children of a group, from the top down. */

@@ -27,6 +27,7 @@ const tags = {
   shmSize: 29,
   resourceLimit: 30,
   cgroup: 31,
+  networkNamespace: 32,
   mount: 40,
   target: 41,
   source: 42,
@@ -42,7 +43,7 @@ const tags = {
 /** What the tags of a mount's tree are more than those of the step's own. */
 const mountRootOffset = 40;
 const rungNumbers = { root: 0, userns: 1, chroot: 2 } as const;
-const networkNumbers = { host: 0, none: 1 } as const;
+const networkNumbers = { host: 0, none: 1, joined: 2 } as const;
 const mountKinds = { bind: 0, tmpfs: 1, secret: 2, socket: 3 } as const;
 
 /** Linux's numbers of the limits `--ulimit` names. */
@@ -76,6 +77,8 @@ export interface StepSetting {
   /** Behave as on a kernel before 5.2. */
   readonly legacyMounts: boolean;
   readonly network: keyof typeof networkNumbers;
+  /** For `joined`: a file that stands for a network namespace. */
+  readonly networkNamespace?: string;
   readonly resolvConf: string;
   readonly hosts: string;
   /** Files the step's process ID is written to. */
@@ -124,6 +127,7 @@ function putSetting(writer: Writer, setting: StepSetting): void {
   writer.flag(tags.legacyMounts, setting.legacyMounts);
   writer.flag(tags.singleId, setting.singleId);
   writer.number(tags.network, networkNumbers[setting.network]);
+  if (setting.networkNamespace !== undefined) writer.text(tags.networkNamespace, setting.networkNamespace);
   writer.bytes(tags.resolvConf, Buffer.from(setting.resolvConf));
   writer.bytes(tags.hosts, Buffer.from(setting.hosts));
   for (const file of setting.cgroupFiles) writer.text(tags.cgroup, file);

@@ -8,7 +8,13 @@ export function hostsFile(step: Pick<StepSpec, 'hostname' | 'extraHosts'>): stri
   return `${lines.join('\n')}\n`;
 }
 
-/** In the host's network the host's resolvers are right as they are, a resolver on its loopback included. */
-export function resolvConf(host: string, network: 'host' | 'none'): string {
-  return network === 'none' ? '# no network\n' : host === '' ? '# the host has none\n' : host;
+/**
+ * In the host's network the host's resolvers are right as they are, one on its loopback included. In a network of
+ * our own the connecting program answers at `forwarder` and asks the host's; search domains and options stay.
+ */
+export function resolvConf(host: string, network: 'host' | 'none' | { readonly forwarder: string }): string {
+  if (network === 'none') return '# no network\n';
+  if (network === 'host') return host === '' ? '# the host has none\n' : host;
+  const kept = host.split('\n').filter((line) => /^(search|domain|options)\s/.test(line));
+  return [`nameserver ${network.forwarder}`, ...kept, ''].join('\n');
 }

@@ -2,7 +2,7 @@
  * What this machine and this process allow, read from procfs: the cheap part of a probe.
  * Invariant: reading never fails; what cannot be read is reported as absent.
  */
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 
 export interface HostFacts {
@@ -16,6 +16,9 @@ export interface HostFacts {
   readonly capabilities: { readonly sysAdmin: boolean; readonly sysChroot: boolean };
 }
 
+/** The kernel gives the first user namespace this inode always (PROC_USER_INIT_INO); an identity map proves nothing. */
+const initialUserNamespace = 'user:[4026531837]';
+
 const capability = { sysChroot: 18n, sysAdmin: 21n };
 
 export function hostFacts(): HostFacts {
@@ -24,7 +27,7 @@ export function hostFacts(): HostFacts {
   return {
     uid: process.geteuid?.() ?? -1,
     userName: userName(),
-    initialUserNamespace: map.length === 3 && map[0] === 0 && map[1] === 0 && map[2] === 0xffff_ffff,
+    initialUserNamespace: linkText('/proc/self/ns/user') === initialUserNamespace,
     singleId: map.length === 3 && map[2] === 1,
     capabilities: {
       sysAdmin: (effective & (1n << capability.sysAdmin)) !== 0n,
@@ -37,6 +40,14 @@ export function hostFacts(): HostFacts {
 export function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function linkText(path: string): string {
+  try {
+    return readlinkSync(path);
   } catch {
     return '';
   }

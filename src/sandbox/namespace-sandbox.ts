@@ -9,6 +9,7 @@ import { hostsFile, resolvConf } from './etc-files.ts';
 import { execMessage, failureOf } from './failures.ts';
 import { readText } from './host-facts.ts';
 import { type HelperRecord, signalName } from './records.ts';
+import { type SharedNetwork, shareNetwork } from './shared-network.ts';
 import { type HelperEnd, runHelper } from './step-process.ts';
 import type { Rung, RunOptions, Sandbox, StepResult, StepSpec } from './types.ts';
 
@@ -25,7 +26,7 @@ export interface NamespaceSandboxOptions {
 export class NamespaceSandbox implements Sandbox {
   readonly #options: NamespaceSandboxOptions;
   readonly #helper = distPath('native/tsbuild-sandbox');
-  #saidHostNetwork = false;
+  #shared: Promise<'host' | SharedNetwork> | undefined;
   #steps = 0;
 
   constructor(options: NamespaceSandboxOptions) {
@@ -38,7 +39,8 @@ export class NamespaceSandbox implements Sandbox {
 
   async run(step: StepSpec, options: RunOptions): Promise<StepResult> {
     throwIfAborted(options.signal);
-    const network = this.#network(step);
+    const network = await this.#network(step);
+    throwIfAborted(options.signal);
     const { rung, singleId, graceMilliseconds = 2000, legacyMounts = false } = this.#options;
     const group = makeControlGroup(step.limits, `tsbuild-${process.pid}-${Date.now().toString(36)}-${this.#steps++}`);
     try {
@@ -48,7 +50,7 @@ export class NamespaceSandbox implements Sandbox {
         graceMilliseconds,
         singleId,
         legacyMounts,
-        network,
+        ...(typeof network === 'string' ? { network } : { network: 'joined', networkNamespace: network.namespace }),
         resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
         hosts: hostsFile(step),
         cgroupFiles: group?.joinFiles ?? [],
@@ -61,16 +63,23 @@ export class NamespaceSandbox implements Sandbox {
     }
   }
 
-  #network(step: StepSpec): 'host' | 'none' {
+  /** What a step's network is here; the fallback of `default` is announced once. */
+  async #network(step: StepSpec): Promise<'host' | 'none' | SharedNetwork> {
     if (step.network !== 'default') return step.network;
-    if (!this.#saidHostNetwork) {
-      this.#saidHostNetwork = true;
-      this.#options.events({
-        kind: 'notice',
-        level: 'warning',
-        message: 'RUN uses the network of this machine: install passt to give steps a network of their own',
-      });
-    }
+    this.#shared ??= this.#share();
+    return this.#shared;
+  }
+
+  async #share(): Promise<'host' | SharedNetwork> {
+    const { rung, events } = this.#options;
+    const network = rung === 'chroot' ? { because: 'the rung chroot has no namespaces' } : await shareNetwork(rung);
+    if (!('because' in network)) return network;
+    events({
+      kind: 'notice',
+      level: 'warning',
+      message: `RUN uses the network of this machine, there is no private one: ${network.because}`,
+      code: 'network-host',
+    });
     return 'host';
   }
 }

@@ -9,6 +9,8 @@ export type HelperRecord =
   | { readonly kind: 'error'; readonly stage: string; readonly error: number; readonly detail: string }
   /** The program could not be started; an exit record with 126 or 127 follows. */
   | { readonly kind: 'exec'; readonly error: number; readonly program: string }
+  /** The shared network is connected. */
+  | { readonly kind: 'ready' }
   | {
       readonly kind: 'exit';
       readonly how: 'exited' | 'killed';
@@ -36,6 +38,8 @@ function recordOf(fields: readonly string[]): HelperRecord | undefined {
   switch (kind) {
     case 'error':
       return { kind, stage: first, error: Number(second), detail: third };
+    case 'ready':
+      return { kind };
     case 'exec':
       return { kind, error: Number(first), program: second };
     case 'exit':

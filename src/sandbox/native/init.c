@@ -85,6 +85,7 @@ static void set_up_names(const struct spec *spec) {
   if (unshare(CLONE_NEWCGROUP) != 0 && errno != EINVAL) fail("cgroup", errno, "namespace");
   if (sethostname(spec->hostname, __builtin_strlen(spec->hostname)) != 0) fail("hostname", errno, spec->hostname);
   if (spec->network == NETWORK_NONE) raise_loopback();
+  if (spec->network == NETWORK_JOINED) join_network(spec->network_namespace);
 }
 
 /* stdin is the step's own /dev/null; stdout and stderr are pipes a user without privileges may open again. */

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "net.h"
 #include "report.h"
 #include "seal.h"
 #include "supervise.h"
@@ -16,6 +17,7 @@ int main(int argc, char **argv, char **envp) {
     seal_self(argv, envp);
     return supervise();
   }
+  if (argc == 4 && strcmp(argv[1], "net") == 0) return hold_network(argv[2], argv[3]);
   if (argc > 2 && strcmp(argv[1], "userns") == 0) return run_in_user_namespace(argc - 2, argv + 2, envp);
   return SETUP_FAILED;
 }

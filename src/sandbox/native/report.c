@@ -58,6 +58,12 @@ void fail_at(const char *stage, int error, const char *detail, unsigned long ind
   fail(stage, error, text);
 }
 
+void report_ready(void) {
+  struct record record = {.size = 4};
+  add(&record, "ready");
+  send_record(&record);
+}
+
 void report_exec(int error, const char *program) {
   struct record record = {.size = 4};
   add(&record, "exec");

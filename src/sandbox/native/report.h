@@ -3,6 +3,7 @@
  *   error  stage errno detail                                        the step could not be run
  *   exec   errno program                                             the program could not be started
  *   exit   exited|killed number user-microseconds system-microseconds peak-resident-bytes
+ *   ready                                                            the shared network is connected
  * Runs in: every process of the helper, whatever its capabilities.
  */
 #ifndef TSBUILD_REPORT_H
@@ -18,6 +19,7 @@ _Noreturn void fail(const char *stage, int error, const char *detail);
 /* `fail` with a path made of a text and a number, as in "lower directory 12". */
 _Noreturn void fail_at(const char *stage, int error, const char *detail, unsigned long index);
 
+void report_ready(void);
 void report_exec(int error, const char *program);
 void report_exit(int status, uint64_t user, uint64_t system, uint64_t resident);
 

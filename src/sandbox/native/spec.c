@@ -136,7 +136,7 @@ static bool take_entry(struct spec *spec, const struct entry *entry) {
     case TAG_USER: return text_of(entry, &spec->user);
     case TAG_HOSTNAME: return text_of(entry, &spec->hostname);
     case TAG_NETWORK:
-      if (!number_of(entry, NETWORK_ATTACHED, &number)) return false;
+      if (!number_of(entry, NETWORK_JOINED, &number)) return false;
       spec->network = (enum network)number;
       return true;
     case TAG_INSECURE: return flag_of(entry, &spec->insecure);
@@ -145,6 +145,7 @@ static bool take_entry(struct spec *spec, const struct entry *entry) {
     case TAG_SHM_SIZE: return number_of(entry, INT64_MAX, &spec->shm_size);
     case TAG_RLIMIT: return add_limit(spec, entry);
     case TAG_CGROUP: return add_text(entry, &spec->cgroups);
+    case TAG_NETWORK_NAMESPACE: return text_of(entry, &spec->network_namespace);
     case TAG_MOUNT: return add_mount(spec, entry);
     default: return take_mount_entry(spec, entry);
   }
@@ -162,6 +163,7 @@ static const char *check(const struct spec *spec) {
   if (spec->args.count == 0) return "no program";
   if (spec->cwd == NULL || spec->cwd[0] != '/') return "the working directory is not absolute";
   if (spec->user == NULL || spec->hostname == NULL) return "no user or host name";
+  if (spec->network == NETWORK_JOINED && spec->network_namespace == NULL) return "no network namespace";
   const char *wrong = check_root(&spec->root);
   if (wrong != NULL) return wrong;
   for (size_t i = 0; i < spec->mount_count; i++) {

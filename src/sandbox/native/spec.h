@@ -35,6 +35,7 @@ enum spec_tag {
   TAG_SHM_SIZE = 29,
   TAG_RLIMIT = 30,
   TAG_CGROUP = 31,
+  TAG_NETWORK_NAMESPACE = 32,
   TAG_MOUNT = 40,
   TAG_MOUNT_TARGET = 41,
   TAG_MOUNT_SOURCE = 42,
@@ -52,7 +53,7 @@ enum spec_tag {
 };
 
 enum rung { RUNG_ROOT = 0, RUNG_USERNS = 1, RUNG_CHROOT = 2 };
-enum network { NETWORK_HOST = 0, NETWORK_NONE = 1, NETWORK_ATTACHED = 2 };
+enum network { NETWORK_HOST = 0, NETWORK_NONE = 1, NETWORK_JOINED = 2 };
 enum mount_kind { MOUNT_BIND = 0, MOUNT_TMPFS = 1, MOUNT_SECRET = 2, MOUNT_SOCKET = 3 };
 
 struct texts {
@@ -106,6 +107,7 @@ struct spec {
   const char *user;
   const char *hostname;
   enum network network;
+  const char *network_namespace; /* path; for NETWORK_JOINED */
   bool insecure;
   struct bytes resolv_conf;
   struct bytes hosts;

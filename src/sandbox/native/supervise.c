@@ -35,7 +35,7 @@ struct relay {
 static unsigned long new_namespaces(const struct spec *spec) {
   if (spec->rung == RUNG_CHROOT) return 0;
   unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
-  return spec->network == NETWORK_HOST ? flags : flags | CLONE_NEWNET;
+  return spec->network == NETWORK_NONE ? flags | CLONE_NEWNET : flags;
 }
 
 static void join_cgroups(const struct spec *spec, pid_t pid) {
