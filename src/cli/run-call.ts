@@ -1,7 +1,8 @@
 /** `--check` and `--call`: what is said about a Dockerfile without building it. */
-import { type BuildPorts, checkRequest, hostPlatform } from '../builder/index.ts';
+import { type BuildPorts, checkRequest } from '../builder/index.ts';
 import { TsbuildError } from '../core/index.ts';
 import type { BuildInvocation } from './args/build-request.ts';
+import { hostPlatform } from './host-platform.ts';
 import { excerpt } from './render-error.ts';
 import type { Session } from './session.ts';
 import { printable, styleFor, wantsColour } from './style.ts';

@@ -1,5 +1,5 @@
 /** `tsbuild copy`: an image from anywhere to anywhere. */
-import { hostPlatform } from '../../builder/index.ts';
+
 import { type EventSink, TsbuildError } from '../../core/index.ts';
 import {
   type BlobSink,
@@ -17,6 +17,7 @@ import type { RegistryRepository } from '../../registry/index.ts';
 import type { ParsedFlags } from '../args/flag.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
+import { hostPlatform } from '../host-platform.ts';
 import { writeOutput } from '../output-file.ts';
 import { type ImageAddress, parseImageAddress } from '../ports/image-address.ts';
 import { startTransferStep, whileStep } from '../ports/transfer-steps.ts';

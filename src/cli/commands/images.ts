@@ -1,9 +1,10 @@
 /** `tsbuild images`: what the store holds, in docker's columns. */
-import { hostPlatform } from '../../builder/index.ts';
+
 import { isTsbuildError } from '../../core/index.ts';
 import { familiarReference, parseReference } from '../../image/index.ts';
 import type { LocalStore, StoredImage } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
+import { hostPlatform } from '../host-platform.ts';
 import { type Column, renderRecords } from '../print-records.ts';
 import type { Session } from '../session.ts';
 import { viewImage } from '../stored-image.ts';

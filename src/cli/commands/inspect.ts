@@ -1,5 +1,5 @@
 /** `tsbuild inspect`: everything about images, as docker inspect prints it. */
-import { hostPlatform } from '../../builder/index.ts';
+
 import {
   type Digest,
   familiarReference,
@@ -10,6 +10,7 @@ import {
 } from '../../image/index.ts';
 import type { LocalStore } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
+import { hostPlatform } from '../host-platform.ts';
 import { type ImageView, requireImage, viewImage } from '../stored-image.ts';
 import { renderTemplate } from '../template.ts';
 import { withWiring } from '../wire.ts';

@@ -1,5 +1,5 @@
 /** `tsbuild pull`: an image from a registry into the store. */
-import { hostPlatform } from '../../builder/index.ts';
+
 import type { EventSink } from '../../core/index.ts';
 import {
   copyGraph,
@@ -16,6 +16,7 @@ import {
 } from '../../image/index.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
+import { hostPlatform } from '../host-platform.ts';
 import { startTransferStep, whileStep } from '../ports/transfer-steps.ts';
 import type { Session } from '../session.ts';
 import { withWiring } from '../wire.ts';

@@ -1,5 +1,5 @@
 /** `tsbuild push`: an image of the store to its registry, its layers compressed on the way. */
-import { hostPlatform, publishImage } from '../../builder/index.ts';
+
 import { type EventSink, TsbuildError } from '../../core/index.ts';
 import {
   type Descriptor,
@@ -16,6 +16,7 @@ import type { LocalStore } from '../../layers/index.ts';
 import { oneOf, type ParsedFlags } from '../args/flag.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
+import { hostPlatform } from '../host-platform.ts';
 import type { Session } from '../session.ts';
 import { completeManifests, requireImage } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';
@@ -52,7 +53,11 @@ async function pushNames(name: string, flags: ParsedFlags, session: Session, eve
   const { signal } = session;
   const compression = oneOf('--compression', flags.text('compression') ?? 'gzip', ['gzip', 'zstd', 'uncompressed']);
   return await withWiring(session, events, async (wiring) => {
-    const [store, baseImages] = await Promise.all([wiring.store(), wiring.baseImages()]);
+    const [store, baseImages, { publishImage }] = await Promise.all([
+      wiring.store(),
+      wiring.baseImages(),
+      import('../../builder/index.ts'),
+    ]);
     const delivery = await wiring.delivery(baseImages, hostPlatform());
     const pushed: { reference: Reference; target: Descriptor }[] = [];
     for (const reference of flags.on('all-tags') ? await tagsOf(store, name) : [parseReference(name)]) {
