@@ -3,7 +3,6 @@
  * combination of proxy, TLS settings and address guard; undici itself is loaded with the first request (73 ms).
  * Invariant: no byte leaves before the address policy has agreed.
  */
-import { rootCertificates } from 'node:tls';
 import type { Agent, Dispatcher } from 'undici';
 import { throwIfAborted } from '../../core/index.ts';
 import { checkAddress, guardedLookup } from './address-policy.ts';
@@ -54,7 +53,7 @@ export function createTransport(options: TransportOptions): Transport {
   const makeAgent = async (proxy: URL | undefined, tls: TlsSettings | undefined, guarded: boolean) => {
     // The default is the whole module both in Node and in the bundle; names are only in Node.
     const { default: undici } = await import('undici');
-    const secure = tlsOptions(tls);
+    const secure = await tlsOptions(tls);
     const connect = { ...secure, timeout: timeouts.connect, ...(guarded && { lookup: guardedLookup }) };
     // Connections are not bounded here: the limit per host knows which requests may wait for which.
     const common: Agent.Options = {
@@ -86,9 +85,10 @@ export function createTransport(options: TransportOptions): Transport {
   };
 }
 
-function tlsOptions(tls: TlsSettings | undefined) {
+/** node:tls builds its list of authorities when it is imported: only where it is needed. */
+async function tlsOptions(tls: TlsSettings | undefined) {
   return {
-    ...(tls?.ca && { ca: [...rootCertificates, ...tls.ca] }),
+    ...(tls?.ca && { ca: [...(await import('node:tls')).rootCertificates, ...tls.ca] }),
     ...(tls?.cert !== undefined && { cert: tls.cert }),
     ...(tls?.key !== undefined && { key: tls.key }),
     ...(tls?.skipVerify && { rejectUnauthorized: false }),

@@ -3,8 +3,7 @@
  * users, so it listens on loopback unless told otherwise.
  * Invariant: what it serves under a digest has that digest; a request that fails leaves no draft behind.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createSecureServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { assertNever, Limiter, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import { Refusal, sendEmpty, sendJson, sendRefusal } from './answer.ts';
 import { type Route, routeOf } from './route.ts';
@@ -58,7 +57,10 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
   };
 
   const listener = (request: IncomingMessage, response: ServerResponse) => void handle(request, response);
-  const server = options.tls ? createSecureServer(options.tls, listener) : createServer(listener);
+  // Loaded only here: every other command would pay for them at its start.
+  const server = options.tls
+    ? (await import('node:https')).createServer(options.tls, listener)
+    : (await import('node:http')).createServer(listener);
   // A large blob over a slow line takes as long as it takes.
   server.requestTimeout = 0;
   const address = options.address ?? '127.0.0.1';
