@@ -152,7 +152,7 @@ export class PlainRenderer implements ProgressRenderer {
   }
 
   #notice(event: Extract<TsbuildEvent, { kind: 'notice' }>): void {
-    if (event.level === 'warning' && event.code !== undefined) {
+    if (event.level === 'warning' && event.source !== undefined) {
       this.#warnings.add(event);
       return;
     }

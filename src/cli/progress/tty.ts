@@ -41,7 +41,7 @@ export class TtyRenderer implements ProgressRenderer {
   handle(event: TsbuildEvent): void {
     this.#board.handle(event);
     if (event.kind !== 'notice') return;
-    if (event.level === 'warning' && event.code !== undefined) {
+    if (event.level === 'warning' && event.source !== undefined) {
       this.#warnings.add(event);
       return;
     }

@@ -1,4 +1,4 @@
-/** The warnings of build checks, held back while the build runs and printed once after it. */
+/** Warnings about lines of the Dockerfile, held back while the build runs and printed once after it. */
 import type { TsbuildEvent } from '../../core/index.ts';
 import { printable } from '../style.ts';
 
