@@ -99,6 +99,21 @@ describe('a credential', () => {
     expect(error).toMatchObject({ code: 'registry-redirect-refused' });
   });
 
+  test('in the body of a token request does not follow a redirect', async () => {
+    await using canary = await startCanary();
+    await using registry = await startCanary((request, response) => {
+      if (request.path === '/token') response.writeHead(307, { location: `${canary.url}/token` }).end();
+      else response.writeHead(401, { 'www-authenticate': 'Bearer realm="/token",service="s"' }).end();
+    });
+    await using client = session({
+      credentials: { find: async () => ({ kind: 'identity-token', token: 'refresh-secret' }) },
+    });
+    const error = await rejectionOf(repositoryOf(client, `${registry.host}/app`).resolve('latest', neverAborted));
+    expect(error).toMatchObject({ code: 'registry-redirect-refused' });
+    expect(registry.heard()).toContain('refresh-secret');
+    expect(canary.requests).toHaveLength(0);
+  });
+
   test('does not follow a page link to another host', async () => {
     await using canary = await startCanary();
     await using registry = await startCanary((request, response) => {

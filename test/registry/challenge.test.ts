@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseChallenges } from '../../src/registry/auth/challenge.ts';
 import { coversScopes, mergeScopes } from '../../src/registry/auth/scope.ts';
-import { isForbiddenAddress } from '../../src/registry/http/address-policy.ts';
+import { forbiddenAddressCode, guardedLookup, isForbiddenAddress } from '../../src/registry/http/address-policy.ts';
 
 const plain = (header: string) =>
   parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);
@@ -56,6 +56,7 @@ describe('an address', () => {
     ['169.254.169.254', true],
     ['::ffff:169.254.169.254', true],
     ['::ffff:a9fe:a9fe', true],
+    ['64:ff9b::169.254.169.254', true],
     ['fe80::1', true],
     ['fd00:ec2::254', true],
     ['0.0.0.0', true],
@@ -66,5 +67,14 @@ describe('an address', () => {
     ['example.com', false],
   ])('%s is forbidden to a registry: %s', (address, forbidden) => {
     expect(isForbiddenAddress(address)).toBe(forbidden);
+  });
+
+  test('that a name resolves to is looked at as well', async () => {
+    const resolve = (host: string) =>
+      new Promise((done) => guardedLookup(host, { all: true }, (error, found) => done(error?.code ?? found)));
+    expect(await resolve('169.254.169.254')).toBe(forbiddenAddressCode);
+    expect(await resolve('localhost')).toEqual(
+      expect.arrayContaining([expect.objectContaining({ address: '127.0.0.1' })]),
+    );
   });
 });

@@ -19,6 +19,8 @@ forbidden.addAddress('100.100.100.200', 'ipv4');
 forbidden.addAddress('168.63.129.16', 'ipv4');
 forbidden.addAddress('192.0.0.192', 'ipv4');
 forbidden.addSubnet('fe80::', 10, 'ipv6');
+// The same behind NAT64 (RFC 6052).
+forbidden.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
 forbidden.addSubnet('fd00:ec2::', 32, 'ipv6');
 forbidden.addAddress('fd20:ce::254', 'ipv6');
 forbidden.addAddress('::', 'ipv6');

@@ -38,6 +38,14 @@ function isRedirect(response: HttpResponse, request: HttpRequest): boolean {
 function redirected(request: HttpRequest, response: HttpResponse): HttpRequest {
   const url = resolveLocation(request, response, 'the redirect');
   if (sameOrigin(url, request.url)) return { ...request, url };
+  if (request.method === 'POST' && request.body !== undefined) {
+    // The only POST with a body asks for a token, and its body is the credential.
+    throw new RegistryError({
+      code: 'registry-redirect-refused',
+      message: `${describeRequest(request.method, request.url)}: the redirect leads to ${url.host}; no credentials are sent there`,
+      hint: 'Correct the token realm in the configuration of the registry: it must be the address that answers.',
+    });
+  }
   const headers = Object.fromEntries(
     Object.entries(request.headers).filter(([name]) => !credentialHeaders.includes(name)),
   );
