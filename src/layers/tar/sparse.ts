@@ -127,7 +127,7 @@ function segmentsOf(numbers: readonly number[]): SparseSegment[] {
 }
 
 function decimal(text: string): number {
-  return /^[0-9]{1,15}$/.test(text) ? Number(text) : tarError('tar-invalid', 'a sparse map is damaged');
+  return /^[0-9]{1,16}$/.test(text) ? Number(text) : tarError('tar-invalid', 'a sparse map is damaged');
 }
 
 function exact(value: bigint): number {

@@ -44,7 +44,12 @@ export interface TarReader {
 type State =
   | { readonly kind: 'header' }
   | { readonly kind: 'extended'; readonly typeflag: string; readonly data: Buffer; filled: number; padding: number }
-  | { readonly kind: 'gnu-segments'; readonly header: RawHeader; readonly realSize: number; segments: SparseSegment[] }
+  | {
+      readonly kind: 'gnu-segments';
+      readonly header: RawHeader;
+      readonly realSize: number;
+      readonly segments: SparseSegment[];
+    }
   | {
       readonly kind: 'map';
       readonly header: RawHeader;
@@ -189,7 +194,7 @@ export function createTarReader(handlers: TarHandlers, limits: TarLimits = defau
   }
 
   function takeGnuSegments(current: State & { kind: 'gnu-segments' }, block: Buffer, at: number, next: number): void {
-    current.segments = [...current.segments, ...oldGnuSegments(block, at, true)];
+    current.segments.push(...oldGnuSegments(block, at, true));
     if (current.segments.length > limits.sparseSegments) {
       return tarError('tar-limit', `a sparse file has more than ${limits.sparseSegments} segments`);
     }
