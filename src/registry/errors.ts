@@ -2,7 +2,7 @@
  * The failures of a registry conversation. Each names the method and the redacted URL, and carries what the layers above
  * must decide on (may it be tried again, which status, which code the registry gave) as data, never as message text.
  */
-import { type ErrorCode, isTsbuildError, redactUrl, TsbuildError, type TsbuildErrorInit } from '../core/index.ts';
+import { isTsbuildError, redactUrl, TsbuildError, type TsbuildErrorInit } from '../core/index.ts';
 
 export interface RegistryErrorInit extends TsbuildErrorInit {
   /** True when the same request may succeed if it is sent again. */
@@ -58,5 +58,3 @@ export function protocolError(method: string, url: URL, what: string, cause?: un
     ...(cause !== undefined && { cause }),
   });
 }
-
-export type RegistryErrorCode = Extract<ErrorCode, `registry-${string}`>;

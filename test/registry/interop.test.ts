@@ -134,6 +134,15 @@ describe('a repository', () => {
     expect(copy.blobs.has(sbom.digest) && copy.blobs.has(signature.digest)).toBe(true);
   });
 
+  test.each([0, 100])('takes an empty blob and gives it back (chunks of %i)', async (chunkSize) => {
+    const store = new MemoryStore();
+    const empty = store.add('application/octet-stream', Buffer.alloc(0));
+    await using client = session({ chunkSize });
+    const repository = repositoryOf(client, `${registry.host}/empty${chunkSize}`);
+    expect(await repository.put(empty, () => store.open(empty), { signal: neverAborted })).toBe('written');
+    for await (const chunk of await repository.open(empty, neverAborted)) expect(chunk.byteLength).toBe(0);
+  });
+
   test('takes a blob in chunks', async () => {
     const store = new MemoryStore();
     const image = addImage(store, [1_000_000, 999]);

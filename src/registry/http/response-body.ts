@@ -1,6 +1,6 @@
 /**
  * The bytes of a response as they leave undici's parser: a queue with pause and resume instead of a Node stream, which
- * costs a fifth less processor time on large blobs.
+ * costs about 15 percent less processor time on large blobs.
  * Invariant: at most `highWater` bytes plus one socket read wait in the queue.
  */
 import type { ResponseBody } from './message.ts';
