@@ -163,7 +163,7 @@ async function unzstd(file: BlobFile, pass: (chunk: Buffer) => void): Promise<vo
   let expected = 0;
   for (let piece = file.next(readSize); piece; piece = file.next(readSize)) {
     for (let at = 0, full = false; at < piece.length || full; ) {
-      const [left, produced, consumed] = context.decompressStream(out, piece.subarray(at));
+      const [left, produced, consumed] = zstdStep(() => context.decompressStream(out, piece.subarray(at)));
       if (produced > 0) pass(out.subarray(0, produced));
       at += consumed;
       expected = left;
@@ -173,6 +173,14 @@ async function unzstd(file: BlobFile, pass: (chunk: Buffer) => void): Promise<vo
     }
   }
   if (expected !== 0) throw damaged('its zstd data ends too early');
+}
+
+function zstdStep<T>(step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw damaged(`its zstd data is damaged: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** Pumps the rest of the file through a stream of node:zlib, never more than a chunk ahead of `pass`. */

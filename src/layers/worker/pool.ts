@@ -4,6 +4,7 @@
  * Invariants: a worker runs one job at a time; a job ends exactly once, with its output, its error or `cancelled`;
  * idle workers do not keep the process alive. The jobs' code is not loaded on this side.
  */
+import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { cancelled, distPath, TsbuildError, throwIfAborted } from '../../core/index.ts';
@@ -60,6 +61,8 @@ class ThreadPool implements WorkerPool {
   async run<N extends JobName>(job: N, input: PoolInput<N>, signal: AbortSignal): Promise<JobOutput<N>> {
     throwIfAborted(signal);
     if (this.#closed) throw new TsbuildError({ code: 'internal', message: 'the workers were stopped already' });
+    // One signal serves a whole build: every job waits on it.
+    setMaxListeners(0, signal);
     const packed = pack(job, input);
     const output = await new Promise((resolve, reject) => {
       const task: Task = { job, ...packed, signal, resolve, reject };
