@@ -7,6 +7,7 @@ import { type ControlGroup, makeControlGroup } from './control-groups.ts';
 import { encodeSpec } from './encode-spec.ts';
 import { hostsFile, resolvConf } from './etc-files.ts';
 import { execMessage, failureOf } from './failures.ts';
+import { forwardSockets } from './forward-socket.ts';
 import { readText } from './host-facts.ts';
 import { type HelperRecord, signalName } from './records.ts';
 import { type SharedNetwork, shareNetwork } from './shared-network.ts';
@@ -43,22 +44,28 @@ export class NamespaceSandbox implements Sandbox {
     throwIfAborted(options.signal);
     const { rung, singleId, graceMilliseconds = 2000, legacyMounts = false } = this.#options;
     const group = makeControlGroup(step.limits, `tsbuild-${process.pid}-${Date.now().toString(36)}-${this.#steps++}`);
+    let sockets: Awaited<ReturnType<typeof forwardSockets>> | undefined;
     try {
-      const spec = encodeSpec(step, {
-        rung,
-        parent: process.pid,
-        graceMilliseconds,
-        singleId,
-        legacyMounts,
-        ...(typeof network === 'string' ? { network } : { network: 'joined', networkNamespace: network.namespace }),
-        resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
-        hosts: hostsFile(step),
-        cgroupFiles: group?.joinFiles ?? [],
-      });
+      sockets = await forwardSockets(step.mounts);
+      const spec = encodeSpec(
+        { ...step, mounts: sockets.mounts },
+        {
+          rung,
+          parent: process.pid,
+          graceMilliseconds,
+          singleId,
+          legacyMounts,
+          ...(typeof network === 'string' ? { network } : { network: 'joined', networkNamespace: network.namespace }),
+          resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
+          hosts: hostsFile(step),
+          cgroupFiles: group?.joinFiles ?? [],
+        },
+      );
       const end = await runHelper(this.#helper, spec, options);
       throwIfAborted(options.signal);
       return outOfMemory(end, step, group) ?? resultOf(end, step, options);
     } finally {
+      await sockets?.close();
       await group?.remove();
     }
   }
