@@ -33,18 +33,15 @@ export async function main(argv: readonly string[], results: string): Promise<nu
     return 1;
   }
   const runs = values.runs === undefined ? (values.quick ? 1 : 5) : Math.max(1, Number(values.runs));
+  const scale = values.quick ? 0.1 : 1;
   await using folder = temporaryFolder('bench', 0o755);
   const builders = await startBuilders(folder.join('builders'));
   const rows: Row[] = [];
   try {
     for (const scenario of chosen) {
-      const done = await runScenario(scenario, builders, {
-        runs,
-        scale: values.quick ? 0.1 : 1,
-        folder: folder.join(scenario.name),
-      });
+      const done = await runScenario(scenario, builders, { runs, scale, folder: folder.join(scenario.name) });
       rows.push(...done);
-      printScenario(scenario, done);
+      printScenario(scenario, done, scale);
     }
   } finally {
     for (const builder of builders) await builder[Symbol.asyncDispose]();
@@ -91,9 +88,9 @@ async function runScenario(scenario: Scenario, builders: readonly Builder[], set
   }));
 }
 
-function printScenario(scenario: Scenario, rows: readonly Row[]): void {
+function printScenario(scenario: Scenario, rows: readonly Row[], scale: number): void {
   const ours = rows.find(({ builder }) => builder === 'tsbuild')?.median ?? Number.NaN;
-  console.log(`\n${scenario.name}: ${scenario.about}`);
+  console.log(`\n${scenario.name}: ${scenario.about}${scale === 1 ? '' : ` (counts times ${scale})`}`);
   for (const { builder, median: time, peakMemory, runs } of rows) {
     const cells = [
       builder.padEnd(10),
