@@ -13,7 +13,7 @@ import { imageKey, type Plan, type PlanOptions, planBuild, surveyStages } from '
 import { readSecret } from './secrets.ts';
 import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
 import type { BuildPorts, BuildRequest, BuildResult, BuiltImage, ResolvedImage } from './types.ts';
-import { collectWarnings } from './warnings.ts';
+import { collectWarnings, refuseWarnings } from './warnings.ts';
 
 /**
  * Builds, names and delivers. When it throws, finished steps stay in the cache and nothing half-done is left.
@@ -23,6 +23,12 @@ export async function build(request: BuildRequest, ports: BuildPorts): Promise<B
   await using contexts = await openContexts(request, ports);
   const parsed = await readDockerfile(contexts);
   const plans = await planAll(parsed, request, ports);
+  const warnings = collectWarnings(parsed, {
+    buildArgs: request.buildArgs,
+    plans,
+    isIgnored: await contexts.ignored(),
+  });
+  refuseWarnings(parsed, warnings);
   const environment: SolveEnvironment = {
     request,
     store: ports.store,
@@ -48,7 +54,7 @@ export async function build(request: BuildRequest, ports: BuildPorts): Promise<B
   await nameImage(ports, target, request.tags);
   await deliver({ images, target, request }, ports);
   await contexts.save();
-  emitWarnings(parsed, collectWarnings(parsed), ports.events);
+  emitWarnings(parsed, warnings, ports.events);
   return { images, target, tags: request.tags };
 }
 
@@ -65,13 +71,14 @@ export async function checkRequest(
 ): Promise<{ readonly parsed: ParsedDockerfile; readonly warnings: readonly Diagnostic[] }> {
   await using contexts = await openContexts(request, ports);
   const parsed = await readDockerfile(contexts);
-  return { parsed, warnings: collectWarnings(parsed) };
+  const isIgnored = await contexts.ignored();
+  return { parsed, warnings: collectWarnings(parsed, { buildArgs: request.buildArgs, isIgnored }) };
 }
 
 async function readDockerfile(contexts: ContextFiles): Promise<ParsedDockerfile> {
   const { name, text } = await contexts.readDockerfile();
   const parsed = parseDockerfile(text, name);
-  const mistake = parsed.diagnostics.find(({ severity }) => severity === 'error');
+  const mistake = parsed.diagnostics.find(({ severity, whenBuilt }) => severity === 'error' && !whenBuilt);
   if (mistake) throw asError(parsed, mistake);
   return parsed;
 }

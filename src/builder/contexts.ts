@@ -3,8 +3,16 @@
  * it, and its file hashes are remembered for the next build.
  */
 import { isAbsolute, join, relative, resolve } from 'node:path';
-import { TsbuildError } from '../core/index.ts';
-import { type BuildContext, createHashMemo, type HashMemo, openContext, readRegularFile } from './context/index.ts';
+import { bytePathFromText, TsbuildError } from '../core/index.ts';
+import type { Tree } from '../layers/index.ts';
+import {
+  type BuildContext,
+  createHashMemo,
+  type DirectoryTree,
+  type HashMemo,
+  openContext,
+  readRegularFile,
+} from './context/index.ts';
 import type { OpenedSource } from './solve/index.ts';
 import type { BuildPorts, BuildRequest, ContextSource, NamedContext } from './types.ts';
 
@@ -15,6 +23,8 @@ export interface ContextFiles extends AsyncDisposable {
   readDockerfile(): Promise<{ readonly name: string; readonly text: string }>;
   /** A context by name; undefined: the build context. */
   open(name: string | undefined): Promise<OpenedSource>;
+  /** Tells whether the ignore file leaves a path out of the build context. */
+  ignored(): Promise<(path: string) => boolean>;
   /** Keeps the file hashes of this build for the next. */
   save(): Promise<void>;
 }
@@ -32,6 +42,8 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
       return openContext(chosen, { temporary, signal: ports.signal });
     });
   const main = () => contextOf('', () => request.context);
+  const trees = new Map<string, Promise<Tree>>();
+  const mainTree = () => once(trees, '', async () => (await main()).tree(ignoreFor(request)));
 
   return {
     readDockerfile: () => readDockerfile(request, main),
@@ -40,8 +52,14 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
         const context = name === undefined ? await main() : await contextOf(name, () => namedSource(request, name));
         const memo = await createHashMemo(ports.store, context.key);
         memos.push(memo);
-        return { tree: await context.tree(name === undefined ? ignoreFor(request) : undefined), memo };
+        return { tree: name === undefined ? await mainTree() : await context.tree(), memo };
       }),
+    ignored: async () => {
+      // A remote context is not fetched for the sake of a warning.
+      if (request.context.kind !== 'directory') return () => false;
+      const tree = await mainTree();
+      return (path) => 'hiddenBy' in tree && (tree as DirectoryTree).hiddenBy(bytePathFromText(path)) !== undefined;
+    },
     save: async () => {
       for (const memo of memos) await memo.save();
     },

@@ -28,6 +28,8 @@ export type ErrorCode =
   | 'build-run-failed'
   | 'build-dockerfile-missing'
   | 'build-platform-unsupported'
+  | 'build-check-failed'
+  | 'copy-source-changed'
   | 'export-invalid'
   | 'export-failed'
   // cli

@@ -1,4 +1,6 @@
 /** COPY and ADD: sources, destination and flags with their variables put in. What they select is decided when it runs. */
+
+import { redactText } from '../../core/index.ts';
 import { type CopyInstruction, type CopySource, expandWord, type Heredoc, type Word } from '../dockerfile/index.ts';
 import { locate } from './failure.ts';
 import type { StageState } from './stage-state.ts';
@@ -10,6 +12,7 @@ export function dispatchCopy(state: StageState, instruction: CopyInstruction): v
   const add = instruction.kind === 'add';
   const words = instruction.sources.flatMap((source) => (source.kind === 'path' ? [source.word] : []));
   const patterns = words.map((word) => ({ text: expand(word), location: locate(state.setting.parsed, word.range) }));
+  if (!add) refuseAddresses(state, patterns, words);
   const heredocs = instruction.sources.flatMap((source: CopySource) =>
     source.kind === 'heredoc' ? [source.heredoc] : [],
   );
@@ -35,7 +38,8 @@ export function dispatchCopy(state: StageState, instruction: CopyInstruction): v
       files,
       destination,
       workdir: state.workdir,
-      link: instruction.link,
+      // As in BuildKit: with --chmod, what lies beneath is looked at after all.
+      link: instruction.link && !chmod,
       parents: instruction.parents,
       excludes: instruction.excludes.map(expand),
       ...(chown && { chown }),
@@ -46,6 +50,19 @@ export function dispatchCopy(state: StageState, instruction: CopyInstruction): v
     },
     [add ? 'ADD' : 'COPY', ...flags, ...names, destination, '# buildkit'].join(' '),
   );
+}
+
+/** Only ADD fetches. */
+function refuseAddresses(state: StageState, patterns: readonly { text: string }[], words: readonly Word[]): void {
+  for (const [index, { text }] of patterns.entries()) {
+    const word = words[index];
+    if (!word || !/^(?:https?|git|ssh):\/\/|^git@[^/]+:/.test(text)) continue;
+    throw state.fail(word.range, {
+      code: 'plan-value-invalid',
+      message: `COPY cannot fetch ${redactText(text)}`,
+      hint: 'Use ADD for addresses.',
+    });
+  }
 }
 
 function heredocText(state: StageState, heredoc: Heredoc): string {

@@ -1,6 +1,6 @@
 /** RUN: the command line, the environment, heredocs, and the mounts it asks for. */
-import { posix } from 'node:path';
-import type { Heredoc, RunInstruction } from '../dockerfile/index.ts';
+import posix from 'node:path/posix';
+import { type Heredoc, isHeredocWord, type RunInstruction } from '../dockerfile/index.ts';
 import { planMount } from './mounts.ts';
 import { withShell } from './shell-form.ts';
 import type { StageState } from './stage-state.ts';
@@ -14,11 +14,10 @@ const networks = ['default', 'none', 'host'] as const;
 export function dispatchRun(state: StageState, instruction: RunInstruction): void {
   const { options } = state.setting;
   const { args, script } = commandLine(state, instruction);
-  const expand = state.expander();
   // The parser admits no other values.
   const network = networks.find((name) => name === instruction.network?.raw) ?? options.network;
   const security = instruction.security?.raw === 'insecure' ? 'insecure' : 'sandbox';
-  const mounts = instruction.mounts.map((flag) => planMount(state, instruction, flag, expand));
+  const mounts = instruction.mounts.map((flag) => planMount(state, instruction, flag));
   state.addStep(
     instruction,
     {
@@ -44,20 +43,15 @@ interface CommandLine {
 function commandLine(state: StageState, { command, heredocs }: RunInstruction): CommandLine {
   const [first] = heredocs;
   if (command.form === 'exec' || !first) return { args: withShell(state, command) };
-  if (!isLoneHeredoc(command.text)) {
+  if (!isHeredocWord(command.text)) {
     // The shell reads the heredocs itself: give it the text as it stood in the Dockerfile.
-    const text = [command.text, ...heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`)].join('');
+    const text = [command.text, ...heredocs.map((heredoc) => `\n${heredoc.raw}${heredoc.name}`)].join('');
     return { args: withShell(state, { form: 'shell', text }) };
   }
   if (first.content.startsWith('#!')) {
     return { args: [posix.join(scriptFolder, first.name)], script: scriptOf(first) };
   }
   return { args: withShell(state, { form: 'shell', text: first.content }) };
-}
-
-/** `<<EOF` and nothing else: the body is the command. */
-function isLoneHeredoc(text: string): boolean {
-  return /^\s*\d*<<-?\s*(?:"[^"]*"|'[^']*'|[^\s<'"]+)\s*$/.test(text);
 }
 
 function scriptOf({ name, content }: Heredoc): { name: string; text: string } {

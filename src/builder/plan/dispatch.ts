@@ -1,5 +1,5 @@
 /** What each instruction does to a stage, metadata first. History texts are BuildKit's, word for word. */
-import { posix } from 'node:path';
+import posix from 'node:path/posix';
 import { assertNever } from '../../core/index.ts';
 import type { HealthConfig } from '../../image/index.ts';
 import {
@@ -82,7 +82,9 @@ export function dispatch(state: StageState, instruction: StageInstruction): void
       state.image = { ...state.image, author: instruction.word.raw };
       return state.commit(`MAINTAINER ${instruction.word.raw}`);
     case 'expose': {
-      const words = instruction.words.flatMap((word) => expandSplit(state, word.raw));
+      // Sorted as written, before their variables are known: BuildKit's order in the history.
+      const raw = instruction.words.map((word) => word.raw).sort();
+      const words = raw.flatMap((text) => expandSplit(state, text));
       const ports = words.flatMap((word) => {
         const parsed = parsePorts(word);
         if (typeof parsed === 'string') {

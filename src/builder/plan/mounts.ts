@@ -1,159 +1,75 @@
-/** `RUN --mount=…` with its variables put in, checked as BuildKit checks it (instructions/commands_runmount.go). */
-import { posix } from 'node:path';
-import type { MountFlag, RunInstruction, Word } from '../dockerfile/index.ts';
+/** `RUN --mount=…` with its variables put in: what the reader resolved, in the words of the solver. */
+import posix from 'node:path/posix';
+import { type MountFlag, type ResolvedMount, type RunInstruction, resolveMount } from '../dockerfile/index.ts';
 import type { StageState } from './stage-state.ts';
 import type { PlannedMount, TreeSource } from './types.ts';
+import { tryExpand } from './variables.ts';
 
-type Fields = ReadonlyMap<string, string | undefined>;
-
-const aliases: Readonly<Record<string, string>> = {
-  src: 'source',
-  dst: 'target',
-  destination: 'target',
-  ro: 'readonly',
-  rw: 'readwrite',
-};
-
-export function planMount(
-  state: StageState,
-  run: RunInstruction,
-  flag: MountFlag,
-  expand: (word: Word) => string,
-): PlannedMount {
-  const fields = readFields(flag, expand);
-  const fail = (message: string, hint: string) =>
-    state.fail(flag.range, { code: 'plan-value-invalid', message: `--mount=${flag.raw}: ${message}`, hint });
-
-  const number = (key: string, radix: 8 | 10): number | undefined => {
-    const text = fields.get(key);
-    if (text === undefined) return undefined;
-    if (!(radix === 8 ? /^0?o?[0-7]{1,7}$/ : /^\d{1,10}$/).test(text)) {
-      throw fail(
-        `${JSON.stringify(text)} is not a ${key}`,
-        radix === 8 ? 'Write an octal mode such as 0400.' : 'Write a number.',
-      );
-    }
-    return Number.parseInt(text.replace('o', ''), radix);
+/** @throws TsbuildError `plan-value-invalid` at the mount */
+export function planMount(state: StageState, run: RunInstruction, flag: MountFlag): PlannedMount {
+  const expand = tryExpand(state.setting.parsed, state.env);
+  const outcome = resolveMount(flag, expand);
+  if (!outcome.ok) throw state.fail(flag.range, { code: 'plan-value-invalid', ...outcome.problem });
+  const { mount } = outcome;
+  const target = mount.target === '' ? undefined : posix.resolve('/', state.workdir, mount.target);
+  const needTarget = (): string => {
+    if (target !== undefined && target !== '/') return target;
+    throw state.fail(flag.range, {
+      code: 'plan-value-invalid',
+      message: target === '/' ? `--mount=${flag.raw} would cover the whole root` : `--mount=${flag.raw} has no target`,
+      hint: 'Add target= with a path below the root.',
+    });
   };
-  const flagValue = (key: string): boolean | undefined => {
-    if (!fields.has(key)) return undefined;
-    const text = fields.get(key);
-    if (text === undefined || /^(1|t|true)$/i.test(text)) return true;
-    if (/^(0|f|false)$/i.test(text)) return false;
-    throw fail(`${JSON.stringify(text)} is not true or false`, `Write ${key}=true or ${key}=false.`);
-  };
-  const target = (required: boolean): string => {
-    const text = fields.get('target') ?? '';
-    if (text === '' && required) throw fail('it has no target', 'Add target=/path.');
-    const path = posix.resolve('/', state.workdir, text);
-    if (path === '/') throw fail('the target cannot be /', 'Mount onto a directory below the root.');
-    return path;
-  };
-  const owner = (mode: number) => ({
-    mode: number('mode', 8) ?? mode,
-    uid: number('uid', 10) ?? 0,
-    gid: number('gid', 10) ?? 0,
-  });
-  const readOnly = (byDefault: boolean): boolean =>
-    flagValue('readonly') ?? negate(flagValue('readwrite')) ?? byDefault;
-  const source = (otherwise: TreeSource): TreeSource => {
-    const from = fields.get('from');
-    return from === undefined || from === '' ? otherwise : state.setting.source(from, run);
-  };
-  const sourcePath = posix.resolve('/', fields.get('source') ?? '');
+  const source = (otherwise: TreeSource): TreeSource =>
+    mount.from === undefined || mount.from === '' ? otherwise : state.setting.source(mount.from, run);
+  const { readOnly, required } = mount;
+  const sourcePath = posix.resolve('/', mount.source);
 
-  switch (flag.type) {
+  switch (mount.type) {
     case 'bind':
-      return {
-        kind: 'bind',
-        source: source({ kind: 'context' }),
-        sourcePath,
-        target: target(true),
-        readOnly: readOnly(true),
-      };
+      return { kind: 'bind', source: source({ kind: 'context' }), sourcePath, target: needTarget(), readOnly };
     case 'cache': {
-      const path = target(true);
-      const sharing = fields.get('sharing')?.toLowerCase() ?? 'shared';
-      if (sharing !== 'shared' && sharing !== 'private' && sharing !== 'locked') {
-        throw fail(`${JSON.stringify(sharing)} is not a way of sharing`, 'Write sharing=shared, private or locked.');
-      }
-      const [mode, uid, gid] = [number('mode', 8), number('uid', 10), number('gid', 10)];
       const namespace = state.setting.options.buildArgs.BUILDKIT_CACHE_MOUNT_NS ?? '';
       return {
         kind: 'cache',
-        id: `${namespace}/${fields.get('id') || posix.normalize(fields.get('target') ?? '')}`,
-        sharing,
+        id: `${namespace}/${mount.id || posix.normalize(mount.target)}`,
+        sharing: mount.sharing ?? 'shared',
         source: source({ kind: 'empty' }),
         sourcePath,
-        target: path,
-        readOnly: readOnly(false),
-        ...(mode !== undefined && { mode }),
-        ...(uid !== undefined && { uid }),
-        ...(gid !== undefined && { gid }),
+        target: needTarget(),
+        readOnly,
+        ...(mount.mode !== undefined && { mode: mount.mode }),
+        ...(mount.uid !== undefined && { uid: mount.uid }),
+        ...(mount.gid !== undefined && { gid: mount.gid }),
       };
     }
-    case 'tmpfs': {
-      const text = fields.get('size');
-      const size = text === undefined ? undefined : parseSize(text);
-      if (Number.isNaN(size))
-        throw fail(`${JSON.stringify(text)} is not a size`, 'Write bytes or a number with k, m or g.');
-      return { kind: 'tmpfs', target: target(true), ...(size !== undefined && { size }) };
-    }
+    case 'tmpfs':
+      return { kind: 'tmpfs', target: needTarget(), ...(mount.size > 0 && { size: mount.size }) };
     case 'secret': {
-      const given = fields.get('target');
-      if (fields.get('id') && fields.get('source')) throw fail('it has both id and source', 'Write only id.');
-      const id = fields.get('id') || fields.get('source') || posix.basename(given ?? '');
-      if (id === '') throw fail('it has neither id nor target', 'Add id=name.');
-      const env = fields.has('env') ? fields.get('env') || id : undefined;
-      const file =
-        given || env === undefined
-          ? resolveTarget(given, `/run/secrets/${posix.basename(id)}`, state.workdir)
-          : undefined;
+      const id = mount.id || mount.source || posix.basename(mount.target);
+      const env = mount.env === undefined ? undefined : mount.env || id;
+      // Asked for as a variable only, a secret is no file.
+      const file = target ?? (env === undefined ? `/run/secrets/${posix.basename(id)}` : undefined);
       return {
         kind: 'secret',
         id,
         ...(file !== undefined && { target: file }),
         ...(env !== undefined && { env }),
-        required: flagValue('required') ?? false,
-        ...owner(0o400),
+        required,
+        ...ownerOf(mount, 0o400),
       };
     }
-    case 'ssh': {
-      const given = fields.get('target');
+    case 'ssh':
       return {
         kind: 'ssh',
-        id: fields.get('id') || 'default',
-        ...(given && { target: target(true) }),
-        required: flagValue('required') ?? false,
-        ...owner(0o600),
+        id: mount.id || 'default',
+        ...(target !== undefined && { target }),
+        required,
+        ...ownerOf(mount, 0o600),
       };
-    }
   }
 }
 
-function readFields(flag: MountFlag, expand: (word: Word) => string): Fields {
-  return new Map(
-    flag.fields.map(({ key, value }) => {
-      const name = aliases[key.toLowerCase()] ?? key.toLowerCase();
-      // `from` names a stage: it is resolved before any variable is known.
-      const text = value === undefined || name === 'from' ? value : expand({ raw: value, range: flag.range });
-      return [name, text];
-    }),
-  );
-}
-
-function resolveTarget(given: string | undefined, otherwise: string, workdir: string): string {
-  return given ? posix.resolve('/', workdir, given) : otherwise;
-}
-
-function negate(value: boolean | undefined): boolean | undefined {
-  return value === undefined ? undefined : !value;
-}
-
-/** Bytes from `64m`, `1g`, `512`; NaN when it is none (docker/go-units RAMInBytes). */
-function parseSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text.trim());
-  if (!match) return Number.NaN;
-  const power = ['', 'k', 'm', 'g', 't', 'p'].indexOf((match[2] ?? '').toLowerCase());
-  return Math.floor(Number(match[1]) * 1024 ** power);
+function ownerOf({ mode, uid, gid }: ResolvedMount, otherwise: number) {
+  return { mode: mode ?? otherwise, uid: uid ?? 0, gid: gid ?? 0 };
 }

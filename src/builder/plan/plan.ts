@@ -1,6 +1,7 @@
 /**
  * From a complete survey to the build graph of one platform. Pure: base images come resolved, everything else is text.
  */
+import type { ErrorCode } from '../../core/index.ts';
 import { type ImageConfig, normalizePlatform, type Platform, scratchConfig } from '../../image/index.ts';
 import type { ParsedDockerfile, StageInstruction } from '../dockerfile/index.ts';
 import type { ResolvedImage } from '../types.ts';
@@ -47,7 +48,10 @@ export function planBuild(
       },
       parent ?? inheritFromBase(base, surveyed.platform),
     );
-    for (const instruction of surveyed.instructions) dispatch(state, instruction);
+    for (const instruction of surveyed.instructions) {
+      refuseMistakes(parsed, instruction);
+      dispatch(state, instruction);
+    }
     planned.set(id, {
       stage: {
         id,
@@ -73,6 +77,16 @@ export function planBuild(
   }
   const labelled = { ...target, config: withLabels(target.config, options) };
   return { platform: target.platform, stages: [...stages.slice(0, -1), labelled] };
+}
+
+/** Mistakes that count only where they are built. */
+function refuseMistakes(parsed: ParsedDockerfile, { range }: StageInstruction): void {
+  const mistake = parsed.diagnostics.find(
+    (one) => one.whenBuilt && one.range.start.line >= range.start.line && one.range.start.line <= range.end.line,
+  );
+  if (!mistake) return;
+  const { code, message, hint } = mistake;
+  throw failAt(parsed, mistake.range, { code: code as ErrorCode, message, ...(hint !== undefined && { hint }) });
 }
 
 function stageBase(surveyed: SurveyedStage, images: ResolvedImages): StageBase {

@@ -275,7 +275,7 @@ function triggersOf(
   if (base.kind !== 'image') return [];
   const triggers = images.get(imageKey(base.reference, platform))?.config.config.OnBuild ?? [];
   return triggers.map((text) => {
-    const { instruction, diagnostics } = parseTrigger(text, from.range, parsed.directives.escape);
+    const { instruction, diagnostics } = parseTrigger(text, from.range);
     const mistake = diagnostics.find((diagnostic) => diagnostic.severity === 'error');
     if (mistake || !instruction) {
       throw failAt(parsed, from.range, {

@@ -73,6 +73,18 @@ export function expand(parsed: ParsedDockerfile, word: Word, lookup: (name: stri
   return result.text;
 }
 
+/** An expander whose failures are values, for readers that say themselves where they are. */
+export function tryExpand(
+  parsed: ParsedDockerfile,
+  env: readonly string[],
+): (text: string) => string | { readonly message: string; readonly hint: string } {
+  const lookup = lookupIn(env);
+  return (text) => {
+    const { error, text: expanded } = expandWord(text, { escape: parsed.directives.escape, lookup });
+    return error ? { message: error.message, hint: error.hint } : expanded;
+  };
+}
+
 export function expansionMistake({ message, hint }: ExpandError): Mistake {
   return { code: 'plan-value-invalid', message, hint };
 }

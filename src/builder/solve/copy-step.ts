@@ -2,8 +2,9 @@
  * COPY and ADD: what is selected decides the key; the layer is written from the source tree straight into tar, and what
  * lies beneath is only looked at, never unpacked.
  */
+import { bytePathToText, TsbuildError } from '../../core/index.ts';
 import { type Digest, isDigest } from '../../image/index.ts';
-import type { LayerRef } from '../../layers/index.ts';
+import type { EntryContent, LayerRef, TreeEntry } from '../../layers/index.ts';
 import {
   type CopyOperand,
   type CopyOperation,
@@ -18,7 +19,7 @@ import {
   selectionFiles,
   unpackArchives,
 } from '../copy/index.ts';
-import type { CopyStep } from '../plan/index.ts';
+import type { CopyStep, TreeSource } from '../plan/index.ts';
 import { createdMtime } from './created-mtime.ts';
 import { fileDigests } from './file-digests.ts';
 import type { OpenedSource, StepContext, StepWork } from './types.ts';
@@ -43,7 +44,7 @@ function pinnedDownload({ add, patterns, files, checksum }: CopyStep): Digest | 
   return remoteSource(only.text)?.kind === 'http' ? checksum : undefined;
 }
 
-/** The selection of one step, made once however often the key and the layer ask for it. */
+/** One step: its selection and its layer, each made once however often the key and the result ask for them. */
 class Copying {
   readonly #context: StepContext;
   readonly #step: CopyStep;
@@ -56,20 +57,43 @@ class Copying {
       }>
     | undefined;
 
+  #packed: Packed | undefined;
+  /** What the key was made of. */
+  #digests: ReadonlyMap<TreeEntry, Digest> | undefined;
+
   constructor(context: StepContext, step: CopyStep) {
     this.#context = context;
     this.#step = step;
   }
 
+  /** What the step copies, by content. Files nobody has hashed before are read once: packed and hashed together. */
   async contentDigest(): Promise<Digest> {
     const { source, selection } = await this.#select();
     const { environment, signal } = this.#context;
-    return selectionDigest(selection, await fileDigests(environment, source, selectionFiles(selection), signal));
+    const files = selectionFiles(selection);
+    if (isMostlyUnknown(source, files)) await this.write();
+    for (const entry of files) {
+      const digest = entry.content && this.#packed?.digests.get(entry.content);
+      if (digest) source.memo?.set(entry, digest);
+    }
+    this.#digests = await fileDigests(environment, source, files, signal, this.#packed?.digests);
+    return selectionDigest(selection, this.#digests);
   }
 
+  /** The layer. @throws TsbuildError `copy-source-changed` when it would not be what the key says */
   async write(): Promise<LayerRef> {
+    this.#packed ??= await this.#pack();
+    const { source, selection } = await this.#select();
+    for (const entry of source.memo && this.#digests ? selectionFiles(selection) : []) {
+      const packed = entry.content && this.#packed.digests.get(entry.content);
+      if (packed !== undefined && packed !== this.#digests?.get(entry)) throw changed(entry);
+    }
+    return this.#packed.layer;
+  }
+
+  async #pack(): Promise<Packed> {
     const { environment, below, ensure, signal } = this.#context;
-    const { operation, selection, remotes } = await this.#select();
+    const { source, operation, selection, remotes } = await this.#select();
     try {
       await using unpacked = await unpackArchives(selection, {
         temporary: environment.store.temporaryFolder(),
@@ -79,7 +103,14 @@ class Copying {
       const entries = await layoutCopy(unpacked, operation, destination, {
         createdMtime: createdMtime(environment.request),
       });
-      return await environment.store.writeLayer(entries, { signal });
+      // Only files of this machine can change under our hands.
+      const layer = await environment.store.writeLayer(entries, { signal, hashFiles: source.memo !== undefined });
+      const digests = new Map<EntryContent, Digest>();
+      for (const [index, digest] of (layer.fileDigests ?? []).entries()) {
+        const content = entries[index]?.content;
+        if (content && digest) digests.set(content, digest);
+      }
+      return { layer: { diffId: layer.diffId, blob: layer.blob }, digests };
     } finally {
       for (const remote of remotes) await remote[Symbol.asyncDispose]();
     }
@@ -135,13 +166,57 @@ class Copying {
     // Only patterns read the source: a step of heredocs and URLs opens no context.
     const usesSource = operands.some((operand) => operand.kind === 'pattern');
     const source = await openSource(usesSource ? this.#step.source : { kind: 'empty' });
-    return { source, operation, selection: selectCopy(source.tree, operation), remotes };
+    return {
+      source,
+      operation,
+      selection: selectCopy(source.tree, operation, { sourceName: nameOf(this.#step.source) }),
+      remotes,
+    };
   }
+}
+
+interface Packed {
+  readonly layer: LayerRef;
+  readonly digests: ReadonlyMap<EntryContent, Digest>;
+}
+
+function isMostlyUnknown({ memo }: OpenedSource, files: readonly TreeEntry[]): boolean {
+  if (!memo) return false;
+  let total = 0;
+  let unknown = 0;
+  for (const entry of files) {
+    total += entry.size;
+    if (memo.get(entry) === undefined) unknown += entry.size;
+  }
+  return unknown * 2 > total;
+}
+
+function changed(entry: TreeEntry): TsbuildError {
+  return new TsbuildError({
+    code: 'copy-source-changed',
+    message: `${bytePathToText(entry.path)} was changed while it was copied`,
+    hint: 'Build again when nothing writes to the context.',
+  });
 }
 
 function inlineFile(name: string, text: string, mtime: bigint): CopyOperand {
   const bytes = Buffer.from(text);
   return { kind: 'file', name, content: { kind: 'bytes', bytes }, size: bytes.byteLength, mode: 0o644, mtime };
+}
+
+function nameOf(source: TreeSource): string {
+  switch (source.kind) {
+    case 'context':
+      return 'the build context';
+    case 'named-context':
+      return `the context ${source.name}`;
+    case 'stage':
+      return 'the stage it copies from';
+    case 'image':
+      return source.image.reference;
+    case 'empty':
+      return 'scratch';
+  }
 }
 
 /** The text of the instruction without its places in the file. */

@@ -1,20 +1,28 @@
 /** Content digests of the files of a tree: known or remembered ones, the rest read in a worker. */
 import type { Digest } from '../../image/index.ts';
-import type { TreeEntry } from '../../layers/index.ts';
+import type { EntryContent, TreeEntry } from '../../layers/index.ts';
 import type { OpenedSource, SolveEnvironment } from './types.ts';
 
+/** @param hashed contents whose digests are known from packing them */
 export async function fileDigests(
   { store }: SolveEnvironment,
   { memo }: OpenedSource,
   entries: readonly TreeEntry[],
   signal: AbortSignal,
+  hashed: ReadonlyMap<EntryContent, Digest> = new Map(),
 ): Promise<ReadonlyMap<TreeEntry, Digest>> {
-  const files = entries.filter((entry) => entry.kind === 'file');
-  if (memo) return memo.digests(files, signal);
-  const digests = new Map(
-    files.flatMap((entry) => (entry.contentDigest ? [[entry, entry.contentDigest] as const] : [])),
-  );
-  const unknown = files.filter((entry) => !digests.has(entry));
+  const digests = new Map<TreeEntry, Digest>();
+  const unknown: TreeEntry[] = [];
+  for (const entry of entries) {
+    if (entry.kind !== 'file') continue;
+    const digest = entry.contentDigest ?? (entry.content && hashed.get(entry.content));
+    if (digest) digests.set(entry, digest);
+    else unknown.push(entry);
+  }
+  if (memo) {
+    for (const [entry, digest] of await memo.digests(unknown, signal)) digests.set(entry, digest);
+    return digests;
+  }
   const contents = unknown.flatMap((entry) => (entry.content ? [entry.content] : []));
   const read = contents.length === 0 ? [] : await store.hashContents(contents, signal);
   for (const [index, entry] of unknown.entries()) {

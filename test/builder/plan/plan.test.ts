@@ -139,11 +139,11 @@ describe('the configuration', () => {
 
   test('port ranges, protocols and duplicates of EXPOSE become keys', () => {
     expect(Object.keys(config('FROM scratch\nEXPOSE 8000-8002/udp 80 80/TCP 53/sctp').ExposedPorts ?? {})).toEqual([
+      '53/sctp',
+      '80/tcp',
       '8000/udp',
       '8001/udp',
       '8002/udp',
-      '80/tcp',
-      '53/sctp',
     ]);
   });
 
