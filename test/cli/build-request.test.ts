@@ -132,6 +132,10 @@ const requestCases: readonly (readonly [words: readonly string[], expected: obje
       ],
     },
   ],
+  [
+    ['--network=host', '--add-host', 'me:host-gateway'],
+    { network: 'host', extraHosts: [{ host: 'me', address: '127.0.0.1' }] },
+  ],
   [['--allow', 'network.host,security.insecure'], { allow: new Set(['network.host', 'security.insecure']) }],
   [['--isolation', 'chroot'], { isolation: 'chroot' }],
   [['-m', '512m', '--memory-swap', '1g'], { limits: { memory: 536_870_912, memorySwap: 1_073_741_824 } }],
@@ -398,6 +402,12 @@ const mistakes: readonly (readonly [words: readonly string[], message: string, h
   [['-o', '-', '-o', 'type=oci'], '--output: standard output can take one result only', 'Give the others a dest=FILE.'],
   [['-o', 'type=image,"name=a'], '--output: the quote in "type=image,\\"name=a" is not closed', undefined],
   [['--push'], 'there is no name to push to', 'Add -t registry/name:tag.'],
+  [
+    ['--add-host', 'me:host-gateway'],
+    '--add-host: me:host-gateway: steps cannot reach this machine over a network of their own',
+    'Add --network=host, or name an address.',
+  ],
+  [['--add-host', 'db:300.1.1.1'], '--add-host: "db:300.1.1.1" is not host:ip', 'Write e.g. db:10.0.0.5 or db=[::1].'],
   [['--add-host', 'db'], '--add-host: "db" is not host:ip', 'Write e.g. db:10.0.0.5 or db=[::1].'],
   [
     ['--allow', 'network.hots'],

@@ -2,6 +2,7 @@
  * The command line of `tsbuild build` and the environment -> one frozen request. Everything that can be found wrong without
  * reading the Dockerfile, the context or the network is found here.
  */
+import { isIP } from 'node:net';
 import type { BuildRequest, NamedContext } from '../../builder/index.ts';
 import { TsbuildError } from '../../core/index.ts';
 import { formatReference, type Platform, parsePlatform, parseReference } from '../../image/index.ts';
@@ -91,7 +92,7 @@ export async function readBuildFlags(flags: ParsedFlags, around: BuildSurroundin
     extraHosts: flags
       .all('add-host')
       .flatMap((text) => text.split(','))
-      .map(parseExtraHost),
+      .map((text) => parseExtraHost(text, networkMode(flags))),
     secrets: new Map(
       flags
         .all('secret')
@@ -141,14 +142,27 @@ export async function readBuildFlags(flags: ParsedFlags, around: BuildSurroundin
   });
 }
 
-/** `host:ip`, `host=ip`; IPv6 may stand in brackets; `host-gateway` is handed on. @throws TsbuildError `flag-invalid` */
-export function parseExtraHost(text: string): { readonly host: string; readonly address: string } {
+/**
+ * `host:ip`, `host=ip`; IPv6 may stand in brackets. `host-gateway` is this machine, which only steps on its own network
+ * can reach.
+ * @throws TsbuildError `flag-invalid`
+ */
+export function parseExtraHost(
+  text: string,
+  network: BuildRequest['network'],
+): { readonly host: string; readonly address: string } {
   const match = /^([^=:\s]+)[=:](.+)$/.exec(text);
   const [, host = '', written = ''] = match ?? [];
+  if (written === 'host-gateway') {
+    if (network === 'host') return { host, address: '127.0.0.1' };
+    throw invalidFlag(
+      '--add-host',
+      `${text}: steps cannot reach this machine over a network of their own`,
+      'Add --network=host, or name an address.',
+    );
+  }
   const address = written.replace(/^\[(.*)\]$/, '$1');
-  const plausible =
-    address === 'host-gateway' || /^\d{1,3}(\.\d{1,3}){3}$/.test(address) || /^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(address);
-  if (!match || !plausible) {
+  if (!match || isIP(address) === 0) {
     throw invalidFlag('--add-host', `${JSON.stringify(text)} is not host:ip`, 'Write e.g. db:10.0.0.5 or db=[::1].');
   }
   return { host, address };
