@@ -311,6 +311,15 @@ const directories: readonly Behaviour[] = [
     not: noMounts,
   },
   {
+    title: 'that moves the parent of a mount point away loses nothing it wrote',
+    request: {
+      script: 'mv /made /moved && mkdir -p /made/mount && echo x > /made/mount/file; ls /moved',
+      mounts: [{ kind: 'tmpfs', target: '/made/mount' }],
+    },
+    expect: { stdout: 'mount', left: ['made/', 'made/mount/', 'made/mount/file', 'moved/'] },
+    not: noMounts,
+  },
+  {
     title: 'finds the times of directories as they were around mount points',
     request: {
       script: 'stat -c %Y /data; touch -d @1000 /data; stat -c %Y /data',
@@ -523,6 +532,30 @@ const privileges: readonly Behaviour[] = [
     request: { script: 'kill -9 1; kill -TERM 1; sleep 0.1; echo alive' },
     expect: { stdout: 'alive' },
     not: { chroot: 'PID 1 is the container’s' },
+  },
+  {
+    title: 'is refused the system calls a build has no use for',
+    request: {
+      script: 'probe-calls | grep -v -e " EPERM$" -e "^clone3 ENOSYS$" -e "^unknown ENOSYS$" || echo all refused',
+    },
+    expect: { stdout: 'all refused' },
+    not: { chroot: 'the filter of the container decides' },
+  },
+  {
+    title: 'sees itself at the top of its control groups',
+    request: { script: 'grep -v ":/$" /proc/self/cgroup || echo top' },
+    expect: { stdout: 'top' },
+    not: noNamespaces,
+  },
+  {
+    title: 'cannot overwrite the helper, even with security=insecure',
+    request: {
+      script:
+        '(echo x > /proc/1/exe) 2>/dev/null && echo wrote; (echo x >> /proc/1/exe) 2>/dev/null && echo wrote; echo end',
+      step: { security: 'insecure' },
+    },
+    expect: { stdout: 'end' },
+    not: { chroot: 'there is no /proc' },
   },
   {
     title: 'with security=insecure has every capability and no filter',

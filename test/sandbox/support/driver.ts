@@ -14,8 +14,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { isTsbuildError } from '../../../src/core/index.ts';
 import {
   createSandbox,
@@ -116,6 +117,7 @@ function makeBase(path: string): string {
   for (const name of execFileSync('/usr/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')) {
     if (name !== 'busybox') symlinkSync('busybox', join(path, 'bin', name));
   }
+  copyFileSync(join(dirname(fileURLToPath(import.meta.url)), 'probe-calls'), join(path, 'bin/probe-calls'));
   copyFileSync('/usr/bin/busybox', join(path, 'bin/busybox-suid'));
   writeFileSync(
     join(path, 'etc/passwd'),

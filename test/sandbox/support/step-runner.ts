@@ -82,6 +82,8 @@ async function bundle(folder: TemporaryFolder): Promise<void> {
     platform: 'node',
     logLevel: 'error',
   });
+  const source = new URL('probe-calls.c', import.meta.url).pathname;
+  await mustRun('cc', ['-std=c11', '-D_GNU_SOURCE', '-static', '-o', folder.join('probe-calls'), source]);
   mkdirSync(folder.join('native'));
   chmodSync(folder.join('native'), 0o755);
   copyFileSync(distPath('native/tsbuild-sandbox'), folder.join('native/tsbuild-sandbox'));

@@ -1,0 +1,41 @@
+/*
+ * Tries system calls a step must not have and prints "name errno" for each.
+ * Runs in: a step.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void try(const char *name, long result) { printf("%s %s\n", name, result < 0 ? strerrorname_np(errno) : "allowed"); }
+
+int main(void) {
+  char handle[128] = {0};
+  try("keyctl", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0));
+  try("add_key", syscall(SYS_add_key, "user", "x", "y", 1, KEY_SPEC_SESSION_KEYRING));
+  try("bpf", syscall(SYS_bpf, 0, handle, sizeof handle));
+  try("io_uring_setup", syscall(SYS_io_uring_setup, 1, handle));
+  try("userfaultfd", syscall(SYS_userfaultfd, 0));
+  try("perf_event_open", syscall(SYS_perf_event_open, handle, 0, -1, -1, 0));
+  try("open_by_handle_at", syscall(SYS_open_by_handle_at, AT_FDCWD, handle, O_RDONLY));
+  try("open_tree", syscall(SYS_open_tree, AT_FDCWD, "/", 1));
+  try("fsopen", syscall(SYS_fsopen, "tmpfs", 0));
+  try("move_mount", syscall(SYS_move_mount, -1, "", -1, "", 0));
+  try("setns", syscall(SYS_setns, -1, 0));
+  try("unshare", syscall(SYS_unshare, CLONE_NEWUSER));
+  try("pivot_root", syscall(SYS_pivot_root, ".", "."));
+  try("kexec_load", syscall(SYS_kexec_load, 0, 0, NULL, 0));
+  try("swapon", syscall(SYS_swapon, "/tmp", 0));
+  try("clone_newuser", syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL));
+  try("clone3", syscall(SYS_clone3, handle, 64));
+  try("vsock", socket(AF_VSOCK, SOCK_STREAM, 0));
+  try("personality", syscall(SYS_personality, 0x0040000 /* ADDR_NO_RANDOMIZE */));
+  try("unknown", syscall(5000));
+  return 0;
+}
