@@ -8,6 +8,7 @@ import { type BytePath, systemErrorCode } from '../../core/index.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
 import { fileType } from '../native/stat.ts';
+import { childPath } from '../tree/resolve-place.ts';
 import type { OverlayXattrPrefix } from './lower-stack.ts';
 import type { Notes } from './notes.ts';
 import type { DirectoryMetadata } from './own-tree.ts';
@@ -50,7 +51,7 @@ export class Target {
       const fd = this.createFile(directory, name);
       try {
         this.writeAt(fd, content, 0);
-        this.finishFile(fd, metadata, `${directory}/${name}`);
+        this.finishFile(fd, metadata, childPath(directory, name));
       } finally {
         closeSync(fd);
       }
@@ -61,11 +62,11 @@ export class Target {
     const write = (uid: number) => native.writeWhole(dir, name, content, 0, content.length, mode, uid, gid, mtime);
     try {
       this.#mustBeNew(write(this.#mayChown ? metadata.uid : -1));
-      if (!this.#mayChown) this.#notes.add('owners', name);
+      if (!this.#mayChown) this.#noteOwner(metadata, childPath(directory, name));
     } catch (error) {
       if (!isChownRefusal(error)) throw error;
       this.#mayChown = false;
-      this.#notes.add('owners', name);
+      this.#noteOwner(metadata, childPath(directory, name));
       native.unlinkAt(dir, name, 0);
       this.#mustBeNew(write(-1));
     }
@@ -92,8 +93,9 @@ export class Target {
   makeSymlink(directory: BytePath, name: string, text: string, metadata: NodeMetadata): void {
     const dir = this.#handles.fd(directory);
     this.#mustBeNew(native.symlinkAt(text, dir, name));
-    this.#chown(dir, name, metadata, name);
-    this.#setXattrs(dir, name, metadata.xattrs, name);
+    const shownPath = childPath(directory, name);
+    this.#chown(dir, name, metadata, shownPath);
+    this.#setXattrs(dir, name, metadata.xattrs, shownPath);
     native.utimesAt(dir, name, metadata.mtime);
   }
 
@@ -110,10 +112,10 @@ export class Target {
       this.#mustBeNew(native.mknodAt(dir, name, fileType[kind] | 0o600, device.major, device.minor));
     } catch (error) {
       if (systemErrorCode(error) !== 'EPERM') throw error;
-      this.#notes.add('devices', `${directory}/${name}`);
+      this.#notes.add('devices', childPath(directory, name));
       return false;
     }
-    this.#describe(dir, name, metadata, `${directory}/${name}`);
+    this.#describe(dir, name, metadata, childPath(directory, name));
     return true;
   }
 
@@ -123,7 +125,7 @@ export class Target {
   }
 
   remove(directory: BytePath, name: string, isDirectory: boolean): void {
-    if (isDirectory) this.#handles.forget((directory === '' ? name : `${directory}/${name}`) as BytePath);
+    if (isDirectory) this.#handles.forget(childPath(directory, name) as BytePath);
     native.unlinkAt(this.#handles.fd(directory), name, isDirectory ? 1 : 0);
   }
 
@@ -171,17 +173,22 @@ export class Target {
     native.utimesAt(dir, name, metadata.mtime);
   }
 
-  #chown(dir: number, name: string, { uid, gid }: NodeMetadata, shownPath: string): void {
+  #chown(dir: number, name: string, metadata: NodeMetadata, shownPath: string): void {
     if (this.#mayChown) {
       try {
-        native.chownAt(dir, name, uid, gid);
+        native.chownAt(dir, name, metadata.uid, metadata.gid);
         return;
       } catch (error) {
         if (!isChownRefusal(error)) throw error;
         this.#mayChown = false;
       }
     }
-    this.#notes.add('owners', shownPath);
+    this.#noteOwner(metadata, shownPath);
+  }
+
+  /** What this user makes is this user's: only other owners are lost. */
+  #noteOwner({ uid, gid }: NodeMetadata, shownPath: string): void {
+    if (uid !== process.geteuid?.() || gid !== process.getegid?.()) this.#notes.add('owners', shownPath);
   }
 
   #setXattrs(dir: number, name: string, xattrs: ReadonlyMap<string, Uint8Array> | undefined, shownPath: string): void {
