@@ -5,6 +5,7 @@
  * in memory; and the result is only remembered when the input was verified.
  */
 
+import { setMaxListeners } from 'node:events';
 import { statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { canonicalJson, TsbuildError, throwIfAborted } from '../../core/index.ts';
@@ -23,7 +24,7 @@ import { blobMissing, storeFailure } from '../store/failures.ts';
 import type { StoreParts } from '../store/local-store.ts';
 import type { EnsureBlob, LayerRef } from '../types.ts';
 import type { WorkerPool } from '../worker/pool.ts';
-import { type CompressedSegment, segmentSize } from './compress-job.ts';
+import { type CompressedSegment, segmentSizes } from './compress-job.ts';
 import { crc32Combine, gzipHeader, gzipTrailer } from './gzip-frame.ts';
 
 /** Changes with whatever changes the compressed bytes, so that old records are not taken for new ones. */
@@ -36,8 +37,8 @@ const formVersion = 1;
 const defaultLevels = { gzip: 4, zstd: 3 } as const;
 const highestLevels = { gzip: 9, zstd: 22 } as const;
 
-/** Enough for eight workers that end out of step; the finished ones among them are what is held in memory. */
-const segmentsUnderway = 10;
+/** Enough for eight workers; the finished ones among them wait in memory for those before them. */
+const segmentsUnderway = 8;
 
 export interface CompressOptions {
   readonly level?: number;
@@ -89,6 +90,8 @@ async function compressBlob(parts: StoreParts, diffId: Digest, options: FormOpti
   const draft = parts.blobs.draft();
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
+  // One listener per segment that is underway is no leak.
+  setMaxListeners(0, signal);
   // Workers read the file out of order, so its digest is checked beside them.
   const verified = parts.blobs.isTrusted(diffId) ? Promise.resolve() : verify(parts, diffId, size, signal);
   const written = parts.pool.get().then((pool) => writeSegments(pool, { ...options, signal, file, size, draft }));
@@ -129,6 +132,7 @@ async function writeSegments(pool: WorkerPool, input: SegmentsInput): Promise<Di
       throw storeFailure(error, `cannot write ${input.draft}`);
     }
   };
+  const segmentSize = segmentSizes[compression];
   const count = Math.max(1, Math.ceil(size / segmentSize));
   const lengthOf = (i: number) => Math.min(segmentSize, size - i * segmentSize);
   const start = (i: number): Promise<CompressedSegment> => {

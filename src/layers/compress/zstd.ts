@@ -27,10 +27,19 @@ interface ZstdOfNode {
   };
 }
 
+/**
+ * What this thread compresses with, once it was asked to. State of a module, against the rule, for a native context takes
+ * megabytes that only the garbage collector gives back: a new one per frame made memory grow with the layer.
+ */
+const ofThisThread: { compress?: ZstdCompress } = {};
+
 /** @throws TsbuildError `compression-unavailable` */
 export function zstdCompressor(): ZstdCompress {
-  const compress = fromNapi() ?? fromNode(zlib as unknown as ZstdOfNode);
-  if (compress) return compress;
+  const compress = ofThisThread.compress ?? fromNapi() ?? fromNode(zlib as unknown as ZstdOfNode);
+  if (compress) {
+    ofThisThread.compress = compress;
+    return compress;
+  }
   throw new TsbuildError({
     code: 'compression-unavailable',
     message: 'this installation cannot compress with zstd',
@@ -46,8 +55,8 @@ function fromNapi(): ZstdCompress | undefined {
     // Any failure to load an optional native package means it is not there.
     return undefined;
   }
+  const compressor = new napi.Compressor();
   return (input, level) => {
-    const compressor = new napi.Compressor();
     compressor.setParameters({ compressionLevel: level, checksumFlag: true, contentSizeFlag: true });
     return new Uint8Array(compressor.compress(input));
   };
