@@ -5,7 +5,8 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, existsSync, readFileSync } from 'node:fs';
+import { createWriteStream, existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Finished, killGroup, mustRun, type RunOptions, run } from './command.ts';
 import { type ReadImage, readDockerArchive } from './image-files.ts';
@@ -50,6 +51,8 @@ export async function startDockerd(): Promise<Dockerd> {
       ...['--pdeathsig', 'TERM', 'dockerd', '--iptables=false', '--ip6tables=false', '--bridge=none'],
       ...['--host', host, '--pidfile', folder.join('pid')],
       ...['--data-root', folder.join('data'), '--exec-root', folder.join('exec')],
+      // A group of its own, so that none is left behind and no other engine's is touched.
+      ...['--cgroup-parent', `/${basename(folder.path)}`],
     ],
     { detached: true, stdio: ['ignore', log, log] },
   );
@@ -88,6 +91,7 @@ export async function startDockerd(): Promise<Dockerd> {
       }
       log.close();
       await unmountBelow(folder.path);
+      removeControlGroups(basename(folder.path));
       await folder[Symbol.asyncDispose]();
     },
   };
@@ -105,6 +109,22 @@ export async function startDockerd(): Promise<Dockerd> {
 function buildClient(): string {
   const debian = '/usr/bin/docker';
   return existsSync(debian) ? debian : 'docker';
+}
+
+/** Control groups (version 1 or 2) of that name and those below; only empty ones can be removed, and only so. */
+function removeControlGroups(name: string): void {
+  const root = '/sys/fs/cgroup';
+  const hierarchies = existsSync(root) ? ['', ...readdirSync(root)] : [];
+  const remove = (folder: string) => {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      if (entry.isDirectory()) remove(join(folder, entry.name));
+    }
+    rmdirSync(folder);
+  };
+  for (const hierarchy of hierarchies) {
+    const folder = join(root, hierarchy, name);
+    if (existsSync(folder)) remove(folder);
+  }
 }
 
 async function unmountBelow(folder: string): Promise<void> {
