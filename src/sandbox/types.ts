@@ -4,7 +4,10 @@
 export type Rung = 'root' | 'userns' | 'chroot' | 'none';
 
 export type RootFs =
-  /** overlayfs, mounted inside the step's own mount namespace. Lowers highest first. */
+  /**
+   * overlayfs, mounted inside the step's own mount namespace. Lowers highest first. As the tree of a bind mount `upper`
+   * and `work` may be empty texts: then nothing can write to it.
+   */
   | { readonly kind: 'overlay'; readonly lowers: readonly string[]; readonly upper: string; readonly work: string }
   /** A directory used as it is, written in place. */
   | { readonly kind: 'directory'; readonly path: string };
@@ -30,7 +33,7 @@ export type StepMount =
       readonly uid: number;
       readonly gid: number;
     }
-  /** A Unix socket of the host. */
+  /** A Unix socket of the host; the step sees a forwarded one with this owner and mode. */
   | {
       readonly kind: 'socket';
       readonly source: string;
