@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { relative, resolve } from 'node:path';
 import {
   buildWith,
+  enterUserNamespace,
   parseBuildArguments,
   processSession,
   renderError,
@@ -39,6 +40,8 @@ async function runAction(session: Session): Promise<number> {
   try {
     // Paths in inputs are relative to the workspace, wherever the runner started us.
     if (session.env.GITHUB_WORKSPACE) process.chdir(session.env.GITHUB_WORKSPACE);
+    const code = await enterUserNamespace(input(session.env, 'isolation') || 'auto', session);
+    if (code !== undefined) return code;
     const { argv, env, secrets } = argumentsOfInputs(session.env);
     for (const secret of secrets) for (const line of maskable(secret)) write(`::add-mask::${data(line)}\n`);
     const invocation = await parseBuildArguments(argv, {

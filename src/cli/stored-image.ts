@@ -12,6 +12,7 @@ import {
   platformMatch,
   readBlob,
   readManifest,
+  selectPlatform,
 } from '../image/index.ts';
 import type { LayerRef, LocalStore, Store, StoredImage } from '../layers/index.ts';
 
@@ -39,19 +40,22 @@ export async function requireImage(store: LocalStore, name: string): Promise<Sto
 }
 
 /**
- * The image a name stands for on a platform; of an index without that platform, the first image that is here.
- * @throws TsbuildError `image-unknown` when only parts are here
+ * The image a name stands for on a platform; of an index without that platform, the first image that is here, or with
+ * `exactly` none.
+ * @throws TsbuildError `image-unknown` when only parts are here, `platform-not-found`
  */
 export async function viewImage(
   store: Store,
   target: Descriptor,
   platform: Platform,
   signal: AbortSignal,
+  options: { readonly exactly?: boolean } = {},
 ): Promise<ImageView> {
   const document = parseManifest(await readManifest(store, target, signal), target.mediaType);
   if (document.kind === 'manifest')
     return await viewManifest(store, { target, index: undefined, descriptor: target }, document, signal);
   const here = document.manifests.filter((item) => isPlatformImage(item) && store.hasBlob(item.digest));
+  if (options.exactly) selectPlatform({ ...document, manifests: here }, platform, 'the index in the local store');
   const ranked = here.toSorted((a, b) => score(platform, b) - score(platform, a));
   for (const descriptor of ranked) {
     const child = parseManifest(await readManifest(store, descriptor, signal), descriptor.mediaType);

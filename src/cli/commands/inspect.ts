@@ -38,7 +38,7 @@ export const inspect: Command = {
           flags.positionals.map(async (name) => {
             const { target } = await requireImage(store, name);
             return describe(
-              await viewImage(store, target, platform, session.signal),
+              await viewImage(store, target, platform, session.signal, { exactly: wanted !== undefined }),
               await namesOf(store, target.digest),
             );
           }),

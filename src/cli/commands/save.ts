@@ -60,7 +60,11 @@ export const save: Command = {
           const chosen = await Promise.all(
             images.map(async (image) =>
               isIndexType(image.target.mediaType)
-                ? { ...image, target: (await viewImage(store, image.target, platform, signal)).descriptor }
+                ? {
+                    ...image,
+                    target: (await viewImage(store, image.target, platform, signal, { exactly: wanted !== undefined }))
+                      .descriptor,
+                  }
                 : image,
             ),
           );

@@ -4,7 +4,7 @@
  * the image was resolved.
  */
 import type { BaseImages, ResolvedImage } from '../../builder/index.ts';
-import { type EventSink, TsbuildError } from '../../core/index.ts';
+import { type EventSink, isTsbuildError, TsbuildError } from '../../core/index.ts';
 import {
   type BlobSource,
   type Descriptor,
@@ -140,7 +140,12 @@ export class WiredBaseImages implements BaseImages {
     signal: AbortSignal,
   ): Promise<ResolvedImage | undefined> {
     const { store } = this.#parts;
-    const chosen = await this.#manifestFor(store, target, platform, text, signal).catch(() => undefined);
+    const chosen = await this.#manifestFor(store, target, platform, text, signal).catch((error: unknown) => {
+      // What the store lacks, or has damaged, or has for other platforms only, the registry may have.
+      if (isTsbuildError(error) && ['blob-missing', 'blob-damaged', 'platform-not-found'].includes(error.code))
+        return undefined;
+      throw error;
+    });
     if (!chosen || !store.hasBlob(chosen.document.config.digest)) return undefined;
     const image = await this.#describe(text, chosen, store, signal);
     if (!isIndexType(target.mediaType) && platformMatch(platform, image.platform) === 0 && reference) return undefined;

@@ -36,10 +36,20 @@ export async function whileStep<T>(step: TransferStep, work: () => Promise<T>): 
     step.end('done');
     return result;
   } catch (error) {
-    const stopped = isTsbuildError(error) && (error.code === 'cancelled' || error.code === 'interrupted');
-    step.end(stopped ? 'cancelled' : 'failed');
+    step.end(isStop(error) ? 'cancelled' : 'failed');
     throw error;
   }
+}
+
+function isStop(error: unknown): boolean {
+  return isTsbuildError(error) && (error.code === 'cancelled' || error.code === 'interrupted');
+}
+
+/** The fetches of one image that are under way. */
+interface FetchGroup {
+  readonly step: TransferStep;
+  running: number;
+  outcome: 'done' | 'failed' | 'cancelled';
 }
 
 /**
@@ -48,7 +58,7 @@ export async function whileStep<T>(step: TransferStep, work: () => Promise<T>): 
 export class FetchSteps {
   readonly #events: EventSink;
   readonly #now: () => number;
-  readonly #open = new Map<string, { step: TransferStep; running: number }>();
+  readonly #open = new Map<string, FetchGroup>();
   #count = 0;
 
   constructor(events: EventSink, now: () => number) {
@@ -63,21 +73,22 @@ export class FetchSteps {
     fetch: (onProgress: (bytes: number) => void) => Promise<void>,
   ): Promise<void> {
     const group = this.#enter(image);
-    let failed = true;
     try {
       await fetch((done) => group.step.onBlob({ descriptor: blob, state: 'progress', done }));
       group.step.onBlob({ descriptor: blob, state: 'written', done: blob.size });
-      failed = false;
+    } catch (error) {
+      group.outcome = isStop(error) ? 'cancelled' : 'failed';
+      throw error;
     } finally {
       group.running -= 1;
       if (group.running === 0) {
         this.#open.delete(image);
-        group.step.end(failed ? 'failed' : 'done');
+        group.step.end(group.outcome);
       }
     }
   }
 
-  #enter(image: string): { step: TransferStep; running: number } {
+  #enter(image: string): FetchGroup {
     const known = this.#open.get(image);
     if (known) {
       known.running += 1;
@@ -85,7 +96,7 @@ export class FetchSteps {
     }
     this.#count += 1;
     const step = startTransferStep(this.#events, this.#now, `pull ${this.#count} ${image}`, `[internal] pull ${image}`);
-    const group = { step, running: 1 };
+    const group: FetchGroup = { step, running: 1, outcome: 'done' };
     this.#open.set(image, group);
     return group;
   }
