@@ -96,8 +96,11 @@ interface Candidate {
 
 /** Every listed image, and every platform's image inside a listed index. */
 function* candidatesOf(images: readonly StoredImage[], blobPath: (digest: Digest) => string): Iterable<Candidate> {
+  const read = new Map<Digest, ImageManifest | ImageIndex | undefined>();
   for (const image of images) {
-    const document = documentOf(image.target, blobPath);
+    const { digest } = image.target;
+    if (!read.has(digest)) read.set(digest, documentOf(image.target, blobPath));
+    const document = read.get(digest);
     if (document?.kind !== 'index') {
       yield { image, id: document?.config.digest };
       continue;

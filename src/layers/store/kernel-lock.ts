@@ -13,6 +13,7 @@ import { storeFailure } from './failures.ts';
 import { withFolderOf } from './layout.ts';
 
 const require = createRequire(import.meta.url);
+const addon = distPath('native/layers.node');
 
 export type LockMode = 'shared' | 'exclusive';
 
@@ -38,17 +39,15 @@ export class KernelLock implements Disposable {
 /** Takes a lock if nobody holds one that excludes it. */
 export function tryLock(path: string, mode: LockMode): KernelLock | undefined {
   // Loaded by the first lock, not by the import of this module: a command that takes none does not pay for it.
-  const native = require(distPath('native/layers.node')) as Pick<NativeLayers, 'tryLock'>;
+  const native = require(addon) as Pick<NativeLayers, 'tryLock'>;
   return lockFile(path, (fd) => native.tryLock(fd, mode === 'exclusive' ? 1 : 0));
 }
 
 /** Waits in place. Only for locks that are held for microseconds, never across an await. */
 export function lockBriefly(path: string, mode: LockMode): KernelLock {
-  const neverWoken = new Int32Array(new SharedArrayBuffer(4));
-  for (;;) {
-    const lock = tryLock(path, mode);
+  for (let lock = tryLock(path, mode); ; lock = tryLock(path, mode)) {
     if (lock) return lock;
-    Atomics.wait(neverWoken, 0, 0, 0.2);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 0.2);
   }
 }
 

@@ -3,7 +3,7 @@
  * Invariants: several callers in one process share each fetch, decompression and index; a blob that turns out damaged is
  * dropped and fetched once more before anybody hears of it.
  */
-import { renameSync, statSync } from 'node:fs';
+import { renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isTsbuildError, TsbuildError } from '../../core/index.ts';
 import { type Compression, type Digest, digestHex, layerCompression } from '../../image/index.ts';
@@ -101,6 +101,10 @@ export class LayerBytes {
       });
     });
     return path;
+  }
+
+  dropIndex(diffId: Digest): void {
+    rmSync(layerIndexPath(this.#parts.layout, diffId), { force: true });
   }
 
   async #best(layer: LayerRef): Promise<{ digest: Digest; compression: Compression }> {

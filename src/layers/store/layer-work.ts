@@ -3,9 +3,9 @@
  * Invariant: an entry of a tree may stand for bytes that are still compressed, or still in a registry; they are brought
  * to the file the entry names before a worker reads it.
  */
-import { TsbuildError } from '../../core/index.ts';
+import { isTsbuildError } from '../../core/index.ts';
 import { type Digest, layerMediaType } from '../../image/index.ts';
-import { mergedTree } from '../tree/merged-tree.ts';
+import { mergedTree, type TreeLayer } from '../tree/merged-tree.ts';
 import type {
   ChainOptions,
   EntryContent,
@@ -54,16 +54,15 @@ export class LayerWork {
   }
 
   async tree(chain: readonly LayerRef[], options: ChainOptions): Promise<Tree> {
-    const indexes = await Promise.all(chain.map((layer) => this.#parts.bytes.index(layer, options)));
-    const merged = mergedTree(
-      chain.map((layer, i) => {
-        const index = indexes[i];
-        if (index === undefined) throw new TsbuildError({ code: 'internal', message: 'a layer has no index' });
-        const file = this.#parts.blobs.path(layer.diffId);
-        this.#origins.set(file, { layer, options });
-        return { index, file, provide: () => this.#parts.bytes.uncompressed(layer, options) };
-      }),
-    );
+    let merged: Tree;
+    try {
+      merged = mergedTree(await this.#layersOf(chain, options));
+    } catch (error) {
+      if (!isTsbuildError(error) || error.code !== 'layer-damaged') throw error;
+      // Indexes are a cache: one that a power loss tore is made again.
+      for (const layer of chain) this.#parts.bytes.dropIndex(layer.diffId);
+      merged = mergedTree(await this.#layersOf(chain, options));
+    }
     return {
       lookup: (path) => merged.lookup(path),
       resolve: (path, how) => merged.resolve(path, how),
@@ -71,6 +70,17 @@ export class LayerWork {
       readFile: (path, limit) => merged.readFile(path, limit),
       provide: (contents, signal) => this.#provide(contents, signal),
     };
+  }
+
+  #layersOf(chain: readonly LayerRef[], options: ChainOptions): Promise<TreeLayer[]> {
+    return Promise.all(
+      chain.map(async (layer): Promise<TreeLayer> => {
+        const index = await this.#parts.bytes.index(layer, options);
+        const file = this.#parts.blobs.path(layer.diffId);
+        this.#origins.set(file, { layer, options });
+        return { index, file, provide: () => this.#parts.bytes.uncompressed(layer, options) };
+      }),
+    );
   }
 
   async #provide(contents: Iterable<EntryContent | undefined>, signal: AbortSignal): Promise<void> {

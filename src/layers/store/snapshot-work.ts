@@ -2,7 +2,9 @@
  * A draft of a snapshot: the upper and work directories of one RUN, in a private folder of `ingest/`, on the file system
  * of the snapshots so that it can become one by a rename.
  */
+import { rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemErrorCode } from '../../core/index.ts';
 import type { Digest } from '../../image/index.ts';
 import type { SnapshotDraft, WrittenLayer } from '../types.ts';
 import { uncompressedLayer } from './layer-work.ts';
@@ -50,11 +52,23 @@ export class SnapshotWork implements SnapshotDraft {
   }
 
   async commit(chainId: Digest): Promise<void> {
-    await removeTree(this.work);
+    if (!removedAsEmpty(this.work)) await removeTree(this.work);
     await this.#parts.snapshots.commit(this.#folder, chainId, this.#diffId);
   }
 
   async discard(): Promise<void> {
     await removeTree(this.#folder);
   }
+}
+
+/** What overlayfs leaves there is at most an empty folder in it; asking a thread to find out costs more than the rest. */
+function removedAsEmpty(work: string): boolean {
+  for (const path of [join(work, 'work'), join(work, 'index'), work]) {
+    try {
+      rmdirSync(path);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') return false;
+    }
+  }
+  return true;
 }

@@ -10,6 +10,8 @@ import type { LocalStore } from '../../../src/layers/index.ts';
 import { never, temporaryStore } from '../../support/store.ts';
 
 /** Text, random bytes, repeated random bytes and zeros, of a size that is no multiple of anything. */
+const mixed = mixture();
+
 function mixture(): Buffer {
   const random = createHash('sha512').update('seed').digest();
   const noise: Buffer[] = [];
@@ -39,7 +41,7 @@ describe('compression', () => {
     async (tool) => {
       const store = await temporaryStore();
       for (const bytes of [
-        mixture(),
+        mixed,
         Buffer.alloc(0),
         Buffer.from('x'),
         randomBytes(4 * 1024 * 1024),
@@ -56,7 +58,7 @@ describe('compression', () => {
 
   test('with gzip is one member without time and name', async () => {
     const store = await temporaryStore();
-    const layer = await putLayer(store, mixture());
+    const layer = await putLayer(store, mixed);
     const blob = await store.compress(layer, 'gzip', { signal: never });
     const bytes = readFileSync(store.blobPath(blob.digest));
     expect([...bytes.subarray(0, 10)]).toEqual([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
@@ -76,7 +78,7 @@ describe('compression', () => {
     const digests = new Set<string>();
     for (const workers of [1, 2, 3]) {
       const store = await temporaryStore({ workers });
-      const layer = await putLayer(store, mixture());
+      const layer = await putLayer(store, mixed);
       const options = { signal: never, ...(level !== undefined && { level }) };
       digests.add((await store.compress(layer, algorithm, options)).digest);
     }
@@ -85,7 +87,7 @@ describe('compression', () => {
 
   test('is remembered per layer, algorithm and level, and made again when its blob is gone', async () => {
     const store = await temporaryStore();
-    const layer = await putLayer(store, mixture());
+    const layer = await putLayer(store, mixed);
     const first = await store.compress(layer, 'gzip', { signal: never });
     await store.close();
     const again = await temporaryStore({ root: store.root });
@@ -94,7 +96,7 @@ describe('compression', () => {
     await expect(again.compress(layer, 'gzip', { signal: never, level: 1 })).rejects.toMatchObject({
       code: 'blob-missing',
     });
-    await putLayer(again, mixture());
+    await putLayer(again, mixed);
     execFileSync('rm', ['-f', again.blobPath(first.digest)]);
     expect(await again.compress(layer, 'gzip', { signal: never })).toEqual(first);
     expect((await again.compress(layer, 'gzip', { signal: never, level: 9 })).size).toBeLessThan(first.size);
@@ -108,7 +110,7 @@ describe('compression', () => {
 
   test('takes a compressed form apart when another is asked for', async () => {
     const store = await temporaryStore();
-    const layer = await putLayer(store, mixture());
+    const layer = await putLayer(store, mixed);
     const gzip = await store.compress(layer, 'gzip', { signal: never });
     execFileSync('rm', ['-f', store.blobPath(layer.diffId)]);
     const zstd = await store.compress({ ...layer, blob: gzip }, 'zstd', { signal: never });
@@ -119,7 +121,7 @@ describe('compression', () => {
 
   test('of a damaged blob that another process wrote fails by its name and remembers nothing', async () => {
     const store = await temporaryStore();
-    const layer = await putLayer(store, mixture());
+    const layer = await putLayer(store, mixed);
     await store.close();
     const path = store.blobPath(layer.diffId);
     const bytes = readFileSync(path);
@@ -132,7 +134,7 @@ describe('compression', () => {
       message: expect.stringContaining(layer.diffId),
     });
     expect(again.hasBlob(layer.diffId)).toBe(false);
-    await putLayer(again, mixture());
+    await putLayer(again, mixed);
     const blob = await again.compress(layer, 'gzip', { signal: never });
     expect(digestOf(judge('gzip', again, blob))).toBe(layer.diffId);
   });

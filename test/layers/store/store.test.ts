@@ -295,6 +295,18 @@ describe('layers', () => {
     expect(fetched.length).toBe(3);
   });
 
+  test('are looked into again when their index is damaged', async () => {
+    const store = await temporaryStore();
+    const image = await putImage(store, [[fileEntry('a', '1')]]);
+    await store.tree(image.layers, noFetch);
+    const folder = join(store.root, 'cache/layer-index');
+    const [name = ''] = readdirSync(folder);
+    for (const text of ['', 'x'.repeat(100)]) {
+      writeFileSync(join(folder, name), text);
+      expect((await store.tree(image.layers, noFetch)).list(bytePath('')).length).toBe(1);
+    }
+  });
+
   test('copied out of a compressed layer bring its bytes along', async () => {
     const store = await temporaryStore();
     const image = await putImage(store, [[fileEntry('a', 'content of a')]]);
