@@ -87,13 +87,14 @@ export class TreeBuilder {
     const node = parent?.children?.get(baseName(path));
     if (!parent || !node) return;
     if (node.layer === layer) prune(node, layer);
-    else parent.children?.delete(baseName(path));
+    // The directory is the layer's from now on: it holds the whiteout.
+    else this.#parent(path, layer).children?.delete(baseName(path));
     this.#last = undefined;
   }
 
   #makeOpaque(path: BytePath, layer: number): void {
-    const node = this.#resolve(path).node;
-    if (node) prune(node, layer);
+    if (!this.#resolve(path).node) return;
+    prune(this.#parent(childPath(path, 'marker') as BytePath, layer), layer);
     this.#last = undefined;
   }
 

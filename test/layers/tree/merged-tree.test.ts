@@ -197,7 +197,7 @@ describe.skipIf(noOverlay)(`layers of any entries in any order${noOverlay ? ` ($
         }
         expect(treeDifferences(outcome, describeMerged(await treeOf(archives)))).toEqual([]);
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 
