@@ -1,6 +1,6 @@
 /**
  * Worker threads for the work over many files and bytes: synchronous system calls there cost a fraction of what streams
- * cost here (shared measurements in libraries: five to nine times).
+ * cost on the main thread.
  * Invariants: a worker runs one job at a time; a job ends exactly once, with its output, its error or `cancelled`;
  * idle workers do not keep the process alive. The jobs' code is not loaded on this side.
  */
