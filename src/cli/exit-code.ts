@@ -1,5 +1,5 @@
 /** Exit codes: 1 a failure, 2 a mistake in the command line, 128 and the signal's number after a signal. */
-import { isTsbuildError, systemErrorCode } from '../core/index.ts';
+import { isTsbuildError } from '../core/index.ts';
 
 const usageCodes: ReadonlySet<string> = new Set([
   'usage',
@@ -13,5 +13,5 @@ const usageCodes: ReadonlySet<string> = new Set([
 
 export function exitCodeOf(error: unknown): number {
   if (isTsbuildError(error)) return usageCodes.has(error.code) ? 2 : 1;
-  return systemErrorCode(error) === 'EPIPE' ? 141 : 1;
+  return 1;
 }

@@ -40,10 +40,10 @@ export function renderCommandHelp(command: Command, columns: number): string {
     }
   }
   const shown = command.flags.filter((flag) => flag.help !== undefined);
+  const column = Math.min(32, Math.max(0, ...shown.map((flag) => signatureOf(flag).length)) + 2);
   for (const group of new Set(shown.map((flag) => flag.group ?? 'Options'))) {
     lines.push('', `${group}:`);
     const flags = shown.filter((flag) => (flag.group ?? 'Options') === group);
-    const column = Math.min(32, Math.max(...flags.map((flag) => signatureOf(flag).length)) + 2);
     for (const flag of flags) lines.push(...flagLines(flag, column, width));
   }
   return `${lines.join('\n')}\n`;

@@ -30,9 +30,9 @@ async function main(): Promise<never> {
     });
   }
   // A reader that went away (`tsbuild images | head -1`) is no failure worth words: stop, as SIGPIPE would.
-  process.stdout.on('error', () => {
+  process.stdout.on('error', (error) => {
     stopped ??= 128 + 13;
-    controller.abort(new TsbuildError({ code: 'interrupted', message: 'standard output was closed' }));
+    controller.abort(error);
   });
   process.stderr.on('error', () => {});
   const code = await run(process.argv.slice(2), processSession(controller.signal));

@@ -2,6 +2,7 @@
  * One command line from its arguments to its exit code. What is not needed for a command that succeeds (help, the drawing
  * of errors) is imported when it is.
  */
+import { systemErrorCode } from '../core/index.ts';
 import { parseFlags } from './args/flag.ts';
 import type { Command } from './command.ts';
 import { aliases, commands } from './command-table.ts';
@@ -18,14 +19,15 @@ export async function run(argv: readonly string[], session: Session): Promise<nu
   }
 }
 
-/** Draws a failure on stderr and gives its exit code. */
+/** Draws a failure on stderr and gives its exit code. When the reader of stdout is gone, nobody is there to be told. */
 export async function reportFailure(error: unknown, session: Session): Promise<number> {
   const [{ renderError }, { wantsColour }, { exitCodeOf }] = await Promise.all([
     import('./render-error.ts'),
     import('./style.ts'),
     import('./exit-code.ts'),
   ]);
-  const { stderr, env } = session;
+  const { stderr, env, signal } = session;
+  if (systemErrorCode(signal.reason) === 'EPIPE') return 141;
   stderr.write(
     renderError(error, {
       colour: wantsColour(env, stderr.isTTY),

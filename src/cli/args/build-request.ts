@@ -127,11 +127,18 @@ export async function readBuildFlags(flags: ParsedFlags, around: BuildSurroundin
   checkPush(request);
   if (flags.on('squash')) warnings.push('--squash does nothing: layers stay as the Dockerfile makes them');
   if (flags.given('security-opt')) warnings.push('--security-opt does nothing: see --allow and --isolation');
+  if (request.cacheFrom.length + request.cacheTo.length > 0) {
+    warnings.push(
+      'this version of tsbuild uses the cache of the local store only: --cache-from and --cache-to do nothing',
+    );
+  }
+  const attestations = parseAttestations(flags);
+  if (attestations.length > 0) warnings.push('attestations are not attached by this version of tsbuild');
   const quiet = flags.on('quiet');
   return Object.freeze({
     request: Object.freeze(request),
     call: callOf(flags),
-    attestations: parseAttestations(flags),
+    attestations,
     progress: quiet
       ? 'quiet'
       : oneOf('--progress', flags.text('progress') ?? around.env.BUILDKIT_PROGRESS ?? 'auto', progressKinds),
