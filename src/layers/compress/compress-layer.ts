@@ -21,7 +21,7 @@ import {
   layerMediaType,
 } from '../../image/index.ts';
 import { blobMissing, storeFailure } from '../store/failures.ts';
-import type { StoreParts } from '../store/local-store.ts';
+import type { StoreParts } from '../store/store-parts.ts';
 import type { EnsureBlob, LayerRef } from '../types.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import { type CompressedSegment, segmentSizes } from './compress-job.ts';

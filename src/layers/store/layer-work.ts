@@ -15,7 +15,7 @@ import type {
   WriteLayerOptions,
   WrittenLayer,
 } from '../types.ts';
-import type { StoreParts } from './local-store.ts';
+import type { StoreParts } from './store-parts.ts';
 
 export class LayerWork {
   readonly #parts: StoreParts;

@@ -33,40 +33,16 @@ import type {
   WriteLayerOptions,
   WrittenLayer,
 } from '../types.ts';
-import type { WorkerPool } from '../worker/pool.ts';
-import type { Blobs } from './blobs.ts';
 import type { CheckOptions, CheckResult } from './check.ts';
 import { blobMissing } from './failures.ts';
 import { findImage } from './find-image.ts';
-import { type ImageList, imageName } from './image-list.ts';
+import { imageName } from './image-list.ts';
 import { acquireLock, type KernelLock, type LockMode, tryLock } from './kernel-lock.ts';
-import type { LayerBytes } from './layer-bytes.ts';
 import type { LayerWork } from './layer-work.ts';
-import type { Layout } from './layout.ts';
-import type { XattrPrefix } from './overlay-xattrs.ts';
-import type { PendingBlobs } from './pending-blobs.ts';
-import type { Presence } from './presence.ts';
 import type { PruneOptions, PruneResult } from './prune.ts';
-import type { Records } from './records.ts';
-import type { SharedWork } from './shared-work.ts';
 import { makeFolders, type Snapshots } from './snapshots.ts';
+import type { StoreParts } from './store-parts.ts';
 import type { Usage } from './usage.ts';
-import type { UsageMarks } from './usage-marks.ts';
-
-export interface StoreParts {
-  readonly layout: Layout;
-  readonly presence: Presence;
-  readonly pending: PendingBlobs;
-  readonly marks: UsageMarks;
-  readonly blobs: Blobs;
-  readonly bytes: LayerBytes;
-  readonly snapshots: Snapshots;
-  readonly images: ImageList;
-  readonly records: Records;
-  readonly compressing: SharedWork<Digest>;
-  readonly xattrPrefix: () => XattrPrefix;
-  readonly pool: { get(): Promise<WorkerPool>; close(): Promise<void> };
-}
 
 export class LocalStore implements Store {
   readonly name = 'the local store';

@@ -8,13 +8,14 @@ import { Blobs } from './blobs.ts';
 import { ImageList } from './image-list.ts';
 import { LayerBytes } from './layer-bytes.ts';
 import { openLayout } from './layout.ts';
-import { LocalStore, type StoreParts } from './local-store.ts';
+import { LocalStore } from './local-store.ts';
 import { type XattrPrefix, xattrPrefixOfThisProcess } from './overlay-xattrs.ts';
 import { PendingBlobs } from './pending-blobs.ts';
 import { Presence } from './presence.ts';
 import { Records } from './records.ts';
 import { SharedWork } from './shared-work.ts';
 import { Snapshots } from './snapshots.ts';
+import type { StoreParts } from './store-parts.ts';
 import { UsageMarks } from './usage-marks.ts';
 
 export interface StoreOptions {

@@ -13,11 +13,11 @@ import { type Digest, isDigest } from '../../image/index.ts';
 import { diskSize } from './disk-size.ts';
 import { storeFailure } from './failures.ts';
 import { tryLock } from './kernel-lock.ts';
-import type { StoreParts } from './local-store.ts';
 import { liveSince, removeDead } from './presence.ts';
 import { allRecords, layerIndexRoom, namesIn, reachableFrom, type StoredRecord } from './reachable.ts';
 import { removeTree } from './remove-tree.ts';
 import { type SnapshotFile, snapshotFiles } from './snapshots.ts';
+import type { StoreParts } from './store-parts.ts';
 import { lockForRemoval } from './usage-marks.ts';
 
 export interface PruneOptions {

@@ -8,9 +8,9 @@ import { systemErrorCode } from '../../core/index.ts';
 import type { Digest } from '../../image/index.ts';
 import type { SnapshotDraft, WrittenLayer } from '../types.ts';
 import { uncompressedLayer } from './layer-work.ts';
-import type { StoreParts } from './local-store.ts';
 import { removeTree } from './remove-tree.ts';
 import { makeFolders } from './snapshots.ts';
+import type { StoreParts } from './store-parts.ts';
 
 export class SnapshotWork implements SnapshotDraft {
   readonly upper: string;

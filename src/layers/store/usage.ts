@@ -3,9 +3,9 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, isDigest } from '../../image/index.ts';
 import { diskSize } from './disk-size.ts';
-import type { StoreParts } from './local-store.ts';
 import { allRecords, namesIn, type Reachable, reachableFrom } from './reachable.ts';
 import { snapshotFiles } from './snapshots.ts';
+import type { StoreParts } from './store-parts.ts';
 
 export interface UsageRow {
   readonly kind: 'images' | 'step cache' | 'snapshots' | 'cache mounts' | 'drafts';
