@@ -40,6 +40,13 @@ export class NamespaceSandbox implements Sandbox {
 
   async run(step: StepSpec, options: RunOptions): Promise<StepResult> {
     throwIfAborted(options.signal);
+    if (this.#options.rung === 'chroot' && step.rootfs.kind !== 'directory') {
+      throw new TsbuildError({
+        code: 'sandbox-setup-failed',
+        message: 'the rung chroot needs the root file system of a step as one directory',
+        hint: 'run `tsbuild doctor` to see what would enable a rung with overlayfs',
+      });
+    }
     const network = await this.#network(step);
     throwIfAborted(options.signal);
     const { rung, singleId, graceMilliseconds = 2000, legacyMounts = false } = this.#options;

@@ -61,7 +61,7 @@ void close_root(struct root_fds *fds) {
 
 void stage_begin(struct stage *stage) {
   *stage = (struct stage){.directory = -1};
-  if (mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0700") != 0) fail("stage", errno, "/dev");
+  if (mount("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=0700") != 0) fail("stage", errno, "/dev");
   stage->directory = open_directory("/dev");
 }
 
@@ -147,13 +147,14 @@ static void mount_discarding(struct stage *stage, const struct root_fds *fds, in
   int scratch = stage_directory(stage);
   int upper = made_below(scratch, "upper");
   int work = made_below(scratch, "work");
-  int directory = fds->directory;
-  struct root_fds lowers = *fds;
-  if (directory >= 0) {
-    lowers.lowers = &directory;
-    lowers.lower_count = 1;
-  }
+  /* What would have been written to lies uppermost of what is only read. */
+  int top = fds->directory >= 0 ? fds->directory : fds->upper;
+  struct root_fds lowers = {.lowers = calloc(fds->lower_count + 1, sizeof *lowers.lowers), .upper = -1, .work = -1};
+  if (lowers.lowers == NULL) fail("overlay", ENOMEM, "lower directories");
+  if (top >= 0) lowers.lowers[lowers.lower_count++] = top;
+  for (size_t i = 0; i < fds->lower_count; i++) lowers.lowers[lowers.lower_count++] = fds->lowers[i];
   mount_overlay(&lowers, upper, work, target, user_xattrs, flags);
+  free(lowers.lowers);
   close(upper);
   close(work);
   close(scratch);

@@ -706,6 +706,16 @@ const mounts: readonly Behaviour[] = [
     expect: { stdout: 'canary\n440 0 0', left: [] },
   },
   {
+    title: 'may execute a script that was put in place as a secret',
+    request: {
+      step: { args: ['/run/script'] },
+      mounts: [
+        { kind: 'secret', target: '/run/script', content: '#!/bin/sh\necho script', mode: 0o755, uid: 0, gid: 0 },
+      ],
+    },
+    expect: { stdout: 'script', left: [] },
+  },
+  {
     title: 'of another user reads a secret that is its own',
     request: {
       script: 'cat /token',
