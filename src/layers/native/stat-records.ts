@@ -1,0 +1,101 @@
+/**
+ * Stat records as the addon gives them, decoded only as far as somebody asks: a build context has many thousand files,
+ * and of most of them little more than the stamp is looked at, and only compared.
+ * Invariant: entries of a directory come in byte order of their names, whatever order the file system has.
+ */
+import type { BytePath } from '../../core/index.ts';
+import { native, statBytes, statSlot } from './addon.ts';
+
+type IntegerSlot = 'fileSystem' | 'inode' | 'mtime' | 'ctime';
+type NumberSlot = Exclude<keyof typeof statSlot, IntegerSlot>;
+
+export class StatRecords {
+  readonly names: readonly BytePath[];
+  /** Slot at which the record of each name begins. */
+  readonly #starts: readonly number[];
+  readonly #numbers: Float64Array;
+  readonly #integers: BigInt64Array;
+  readonly #words: Int32Array;
+
+  constructor(numbers: Float64Array, names: readonly BytePath[], starts: readonly number[]) {
+    this.names = names;
+    this.#starts = starts;
+    this.#numbers = numbers;
+    this.#integers = new BigInt64Array(numbers.buffer, numbers.byteOffset, numbers.length);
+    this.#words = new Int32Array(numbers.buffer, numbers.byteOffset, numbers.length * 2);
+  }
+
+  /** `mode` is st_mode: the type and the permission bits. */
+  number(entry: number, slot: NumberSlot): number {
+    return this.#numbers[(this.#starts[entry] ?? 0) + statSlot[slot]] ?? 0;
+  }
+
+  /** Times are nanoseconds since 1970. */
+  integer(entry: number, slot: IntegerSlot): bigint {
+    return this.#integers[(this.#starts[entry] ?? 0) + statSlot[slot]] ?? 0n;
+  }
+
+  stamp(entry: number): FileStamp {
+    return new FileStamp(this.#words, (this.#starts[entry] ?? 0) * 2);
+  }
+}
+
+/** 32-bit words of a stamp: inode, device, size, mtime and ctime, two each, as the machine orders them. */
+export const stampWords = 10;
+const stampOrder = (['inode', 'fileSystem', 'size', 'mtime', 'ctime'] as const).flatMap((name) => [
+  statSlot[name] * 2,
+  statSlot[name] * 2 + 1,
+]);
+
+/** What tells, without reading, whether a file still has the content it had. */
+export class FileStamp {
+  readonly #words: Int32Array;
+  readonly #at: number;
+
+  constructor(words: Int32Array, at: number) {
+    this.#words = words;
+    this.#at = at;
+  }
+
+  /** Whether it is the stamp that `copyTo` left in `stamps` at `from`. */
+  equals(stamps: Int32Array, from: number): boolean {
+    for (let word = 0; word < stampWords; word++) {
+      if (this.#words[this.#at + (stampOrder[word] ?? 0)] !== stamps[from + word]) return false;
+    }
+    return true;
+  }
+
+  copyTo(stamps: Int32Array, from: number): void {
+    for (let word = 0; word < stampWords; word++) {
+      stamps[from + word] = this.#words[this.#at + (stampOrder[word] ?? 0)] ?? 0;
+    }
+  }
+}
+
+/** What a name in a directory is ('' for the descriptor itself), or undefined when there is none. */
+export function statRecord(dir: number, name: string): StatRecords | undefined {
+  const record = new Float64Array(statBytes / 8);
+  return native.statAt(dir, name, record) ? new StatRecords(record, [name as BytePath], [0]) : undefined;
+}
+
+/** All entries of a directory but `.` and `..`. */
+export function scanRecords(fd: number): StatRecords {
+  const packed = native.scanDirectory(fd);
+  // A Buffer may begin at any offset; typed arrays need a multiple of 8.
+  const aligned = packed.byteOffset % 8 === 0 ? packed : Buffer.from(new Uint8Array(packed).buffer);
+  const numbers = new Float64Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 8);
+  const found: { readonly name: BytePath; readonly start: number }[] = [];
+  const slots = statBytes / 8;
+  for (let start = 0; start < numbers.length; ) {
+    const length = numbers[start + slots] ?? 0;
+    const nameAt = (start + slots + 1) * 8;
+    found.push({ name: aligned.toString('latin1', nameAt, nameAt + length) as BytePath, start });
+    start += slots + 1 + Math.ceil(length / 8);
+  }
+  found.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return new StatRecords(
+    numbers,
+    found.map(({ name }) => name),
+    found.map(({ start }) => start),
+  );
+}
