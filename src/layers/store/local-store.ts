@@ -40,7 +40,7 @@ import { imageName } from './image-list.ts';
 import { acquireLock, type KernelLock, type LockMode, tryLock } from './kernel-lock.ts';
 import type { LayerWork } from './layer-work.ts';
 import type { PruneOptions, PruneResult } from './prune.ts';
-import { makeFolders, type Snapshots } from './snapshots.ts';
+import { makeFolders } from './snapshots.ts';
 import type { StoreParts } from './store-parts.ts';
 import type { Usage } from './usage.ts';
 
