@@ -94,7 +94,7 @@ export class WiredDelivery implements Delivery {
       const { writeDockerArchive } = await import('../../layers/index.ts');
       const ensure = (layer: LayerRef, inner: AbortSignal) => this.#parts.baseImages.fetch(layer, inner);
       await engine.loadImage(
-        (out) => writeDockerArchive(store, [{ target: manifest, names }], out, signal, { ensure }),
+        (out, inner) => writeDockerArchive(store, [{ target: manifest, names }], out, inner, { ensure }),
         signal,
       );
     });

@@ -53,22 +53,33 @@ export class EngineApi {
     if (status !== 201) throw this.#refused(`does not name the image ${repository}:${tag}`, status, text);
   }
 
-  /** Streams an archive to the engine. @param write gives the archive; the stream it writes to has back-pressure */
-  async loadImage(write: (out: NodeJS.WritableStream) => Promise<void>, signal: AbortSignal): Promise<void> {
+  /**
+   * Streams an archive to the engine.
+   * @param write gives the archive; the stream it writes to has back-pressure, the signal says that nobody reads any more
+   */
+  async loadImage(
+    write: (out: NodeJS.WritableStream, signal: AbortSignal) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const body = new PassThrough({ highWaterMark: 1 << 20 });
-    const stop = new AbortController();
-    const answer = this.#call('POST', '/images/load?quiet=1', AbortSignal.any([signal, stop.signal]), body);
-    // An engine that refuses early breaks the pipe: its answer says more than the broken pipe does.
-    const written = write(body).then(
-      () => body.end(),
+    const [stopCall, stopWriting] = [new AbortController(), new AbortController()];
+    // An engine that refuses early stops reading: its answer says more than the broken pipe does.
+    const answer = this.#call('POST', '/images/load?quiet=1', AbortSignal.any([signal, stopCall.signal]), body).finally(
+      () => {
+        stopWriting.abort();
+        body.destroy();
+      },
+    );
+    const written = write(body, AbortSignal.any([signal, stopWriting.signal])).then(
+      () => void body.end(),
       (error: unknown) => {
-        stop.abort();
+        stopCall.abort();
         throw error;
       },
     );
     const [answered, wrote] = await Promise.allSettled([answer, written]);
-    if (answered.status === 'rejected' && !stop.signal.aborted) throw answered.reason;
     if (answered.status === 'fulfilled') this.#checkLoaded(answered.value);
+    else if (!stopCall.signal.aborted || wrote.status === 'fulfilled') throw answered.reason;
     if (wrote.status === 'rejected') throw wrote.reason;
   }
 
@@ -95,11 +106,8 @@ export class EngineApi {
           readAnswer(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
         });
         request.on('error', reject);
-        if (body) {
-          // Whoever writes must not wait for a reader that is gone.
-          request.on('close', () => body.resume());
-          body.pipe(request);
-        } else request.end();
+        if (body) body.pipe(request);
+        else request.end();
       });
     } catch (cause) {
       if (isTsbuildError(signal.reason)) throw signal.reason;
