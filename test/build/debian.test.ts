@@ -6,6 +6,7 @@ import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.
 import { mustRun, run, works } from '../support/command.ts';
 import { readDockerArchive } from '../support/image-files.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
+import { requirement } from '../support/requirement.ts';
 import { commandPath } from '../support/tsbuild.ts';
 
 const missing =
@@ -15,9 +16,7 @@ const missing =
       ? undefined
       : 'mmdebstrap is not installed';
 
-test.skipIf(missing === undefined)(`no Debian root: ${missing}`, () => {
-  expect(process.env.CI, 'in CI it must be there').toBeUndefined();
-});
+requirement('mmdebstrap', missing);
 
 describe.skipIf(missing !== undefined)('on a Debian root file system from a registry', () => {
   const limit = 400_000;

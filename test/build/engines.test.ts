@@ -4,6 +4,7 @@ import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.
 import { mustRun } from '../support/command.ts';
 import { type Dockerd, dockerdMissing, startDockerd } from '../support/dockerd.ts';
 import { readDockerArchive, readOciArchive } from '../support/image-files.ts';
+import { requirement } from '../support/requirement.ts';
 import { flatten, treeDifferences } from '../support/tree-compare.ts';
 
 const greeter = {
@@ -36,9 +37,7 @@ beforeAll(async () => {
 });
 afterAll(async () => await work[Symbol.asyncDispose]());
 
-test.skipIf(missing === undefined)(`no engine: ${missing}`, () => {
-  expect(process.env.CI, 'in CI the engine must be there').toBeUndefined();
-});
+requirement('a docker engine', missing);
 
 describe.skipIf(missing !== undefined)('a docker engine', () => {
   let engine: Dockerd;
