@@ -7,9 +7,10 @@ import { realpathSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { bytePathFromText, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import type { Tree } from '../../layers/index.ts';
-import { openDirectoryTree, readRegularFile } from './directory-tree.ts';
+import { openDirectoryTree } from './directory-tree.ts';
 import { type IgnoreRules, parseIgnoreFile } from './ignore.ts';
 import { cleanPath } from './pattern-set.ts';
+import { readRegularFile } from './regular-file.ts';
 
 export interface BuildContext extends AsyncDisposable {
   /** For messages: `the folder .`, `https://…` without secrets. */

@@ -1,40 +1,35 @@
 /**
  * A folder of this machine as a Tree: what a build context and `--build-context name=dir` are.
  *
- * Folders are read when they are asked for, once each, with synchronous calls (a promise per file costs several times as
- * much). Symlinks are text: they are resolved inside the tree, never by the kernel.
- * Invariant: nothing but regular files is ever opened; every entry is owned by 0:0, as contexts arrive in BuildKit.
+ * Directories are read when they are asked for, once each, one native call for all entries of one. Symlinks are text: they
+ * are resolved inside the tree, never by the kernel.
+ *
+ * Extended attributes are left aside: BuildKit sends those of context files, but sets them before it changes the owner,
+ * which makes the kernel drop security.capability (chown(2)), and layers hold no others.
+ *
+ * Invariants: nothing but regular files is ever opened for reading; no symlink leads out, whoever swaps one in meanwhile;
+ * every entry is owned by 0:0, as contexts arrive in BuildKit.
  */
-
-import type { BigIntStats, Dirent } from 'node:fs';
-import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { type BytePath, bytePathFromText, systemErrorCode } from '../../core/index.ts';
 import {
-  type BytePath,
-  bytePathForFs,
-  bytePathFromText,
-  bytePathToText,
-  compareBytePaths,
-  systemErrorCode,
-  TsbuildError,
-} from '../../core/index.ts';
-import type { EntryKind, Tree, TreeEntry } from '../../layers/index.ts';
-import { openFileBeneath } from './archive/open-beneath.ts';
+  type EntryKind,
+  type FileStamp,
+  fileType,
+  openFileBeneath,
+  type StatRecords,
+  scanBeneath,
+  statBeneath,
+  type Tree,
+  type TreeEntry,
+} from '../../layers/index.ts';
 import type { IgnoreRules } from './ignore.ts';
 import type { PatternState } from './pattern-set.ts';
-import { baseName, joinPath, parentOf, resolveInTree, rootPath } from './tree-path.ts';
-
-/** What tells, without reading, whether a file still has the content it had. */
-export interface FileIdentity {
-  readonly device: bigint;
-  readonly inode: bigint;
-  readonly size: bigint;
-  readonly mtime: bigint;
-  readonly ctime: bigint;
-}
+import { contextUnreadable, readWithin } from './regular-file.ts';
+import { joinPath, parentOf, resolveInTree, rootPath } from './tree-path.ts';
 
 /** An entry of a folder of this machine. */
 export interface DirectoryEntry extends TreeEntry {
-  readonly identity: FileIdentity;
+  readonly stamp: FileStamp;
 }
 
 export interface DirectoryTreeOptions {
@@ -43,7 +38,6 @@ export interface DirectoryTreeOptions {
   readonly without?: readonly string[];
 }
 
-/** A folder as it was asked for. `isIgnored` tells why an existing path is not in the tree. */
 export interface DirectoryTree extends Tree {
   readonly root: string;
   lookup(path: BytePath): DirectoryEntry | undefined;
@@ -57,20 +51,13 @@ export function openDirectoryTree(root: string, options: DirectoryTreeOptions = 
   return new FolderTree(root, options);
 }
 
-interface Folder {
-  readonly entries: readonly DirectoryEntry[];
-  readonly byName: ReadonlyMap<string, DirectoryEntry>;
-}
-
-const noFolder: Folder = { entries: [], byName: new Map() };
+type Entries = readonly DirectoryEntry[];
 
 class FolderTree implements DirectoryTree {
   readonly root: string;
-  /** The root's bytes, one per code unit, with a slash at the end. */
-  readonly #prefix: string;
   readonly #ignore: IgnoreRules | undefined;
   readonly #without: ReadonlySet<string>;
-  readonly #folders = new Map<BytePath, Folder>();
+  readonly #folders = new Map<BytePath, Entries>();
   readonly #states = new Map<BytePath, PatternState>();
   readonly #linked = new Map<string, number>();
   #inodes = 0;
@@ -78,22 +65,17 @@ class FolderTree implements DirectoryTree {
 
   constructor(root: string, options: DirectoryTreeOptions) {
     this.root = root;
-    this.#prefix = bytePathFromText(root.endsWith('/') ? root : `${root}/`);
     this.#ignore = options.ignore?.patterns.isEmpty ? undefined : options.ignore;
     this.#without = new Set(options.without);
     if (this.#ignore) this.#states.set(rootPath, this.#ignore.patterns.root);
   }
 
   lookup(path: BytePath): DirectoryEntry | undefined {
-    if (path === '') {
-      this.#rootEntry ??= this.#entry(rootPath, this.#stat(rootPath));
-      return this.#rootEntry;
-    }
-    return this.#folder(parentOf(path)).byName.get(baseName(path));
+    return path === '' ? this.#self() : entryNamed(this.#folder(parentOf(path)), path);
   }
 
-  list(path: BytePath): readonly DirectoryEntry[] {
-    return this.#folder(path).entries;
+  list(path: BytePath): Entries {
+    return this.#folder(path);
   }
 
   resolve(path: BytePath, options?: { readonly followLast?: boolean }): BytePath {
@@ -103,30 +85,37 @@ class FolderTree implements DirectoryTree {
   async readFile(path: BytePath, limit: number): Promise<Buffer | undefined> {
     const entry = this.lookup(this.resolve(path));
     if (entry?.kind !== 'file') return undefined;
-    return readOpen(entry.path, limit, () => openFileBeneath(this.root, entry.path));
+    return readWithin(entry.path, limit, () => openFileBeneath(this.root, entry.path));
   }
 
   hiddenBy(path: BytePath): string | undefined {
     if (!this.#ignore || path === '' || this.lookup(path)) return undefined;
     try {
-      lstatSync(bytePathForFs(this.#prefix + path));
-      return this.#ignore.file;
+      return statBeneath(this.root, this.resolve(path, { followLast: false })) && this.#ignore.file;
     } catch {
-      // Whatever keeps it from being seen (ENOENT, ENOTDIR, ENAMETOOLONG, EACCES): it is not the ignore file.
+      // Whatever keeps it from being seen (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES): it is not the ignore file.
       return undefined;
     }
   }
 
+  #self(): DirectoryEntry {
+    if (this.#rootEntry) return this.#rootEntry;
+    const records = this.#reading(rootPath, () => statBeneath(this.root, rootPath));
+    if (!records) throw contextUnreadable(this.root, 'ENOENT');
+    this.#rootEntry = this.#entry(rootPath, records, 0, undefined);
+    return this.#rootEntry;
+  }
+
   /** A folder's children; none when the path is no folder of the tree. Parents are read first. */
-  #folder(path: BytePath): Folder {
+  #folder(path: BytePath): Entries {
     const known = this.#folders.get(path);
     if (known) return known;
     // Reading parents first, without recursion: a hostile context may be some thousand folders deep.
     for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1)) {
       const above = path.slice(0, at) as BytePath;
-      if (!this.#folders.has(above)) this.#folders.set(above, this.#isFolder(above) ? this.#read(above) : noFolder);
+      if (!this.#folders.has(above)) this.#folders.set(above, this.#isFolder(above) ? this.#read(above) : []);
     }
-    const folder = this.#isFolder(path) ? this.#read(path) : noFolder;
+    const folder = this.#isFolder(path) ? this.#read(path) : [];
     this.#folders.set(path, folder);
     return folder;
   }
@@ -135,180 +124,97 @@ class FolderTree implements DirectoryTree {
     return path === '' || this.lookup(path)?.kind === 'directory';
   }
 
-  #read(path: BytePath): Folder {
+  #read(path: BytePath): Entries {
+    const { records, links } = this.#reading(path, () => scanBeneath(this.root, path));
     const state = this.#states.get(path);
-    const byName = new Map<string, DirectoryEntry>();
-    for (const item of this.#children(path)) {
-      if (path === '' && this.#without.has(item.name)) continue;
-      if (item.isSocket()) continue;
-      const child = joinPath(path, item.name);
-      if (state && !this.#keeps(state, child, item)) continue;
-      const stat = this.#tryStat(child);
-      if (stat && !stat.isSocket()) byName.set(item.name, this.#entry(child, stat));
+    const entries: DirectoryEntry[] = [];
+    for (const [number, name] of records.names.entries()) {
+      if (path === '' && this.#without.has(name)) continue;
+      const type = records.number(number, 'mode') & fileType.mask;
+      if (type === fileType.socket) continue;
+      const child = joinPath(path, name);
+      if (state && !this.#keeps(state, child, name, type === fileType.directory)) continue;
+      entries.push(this.#entry(child, records, number, links.get(name)));
     }
-    const entries = [...byName.values()].sort((a, b) => compareBytePaths(a.path, b.path));
-    return { entries, byName };
+    return entries;
   }
 
   /** Decides on a child by the ignore rules; an ignored folder stays when something below it is taken back. */
-  #keeps(state: PatternState, child: BytePath, item: Dirent): boolean {
+  #keeps(state: PatternState, child: BytePath, name: BytePath, isFolder: boolean): boolean {
     const patterns = this.#ignore?.patterns;
     if (!patterns) return true;
-    const answer = patterns.match(state, item.name);
-    const folder = item.isDirectory() || (isUnknown(item) && this.#tryStat(child)?.isDirectory() === true);
-    if (!folder) return !answer.matched;
-    const below = patterns.enter(state, item.name, answer);
+    const answer = patterns.match(state, name);
+    if (!isFolder) return !answer.matched;
+    const below = patterns.enter(state, name, answer);
     this.#states.set(child, below);
     if (!answer.matched) return true;
     if (!patterns.mayChangeBelow(below, 'exception')) return false;
     const inside = this.#read(child);
-    if (inside.entries.length === 0) return false;
+    if (inside.length === 0) return false;
     this.#folders.set(child, inside);
     return true;
   }
 
-  #children(path: BytePath): Dirent[] {
+  #reading<T>(path: BytePath, task: () => T): T {
     try {
-      return readdirSync(bytePathForFs(this.#prefix + path), { withFileTypes: true, encoding: 'latin1' });
+      return task();
     } catch (cause) {
-      throw unreadable(this.#prefix + path, cause);
+      const shown = joinPath(bytePathFromText(this.root), path);
+      throw contextUnreadable(shown, systemErrorCode(cause) ?? 'an unknown error', cause);
     }
   }
 
-  #stat(path: BytePath): BigIntStats {
-    try {
-      return lstatSync(bytePathForFs(this.#prefix + path), { bigint: true });
-    } catch (cause) {
-      throw unreadable(this.#prefix + path, cause);
-    }
-  }
-
-  /** Undefined for what vanished since its folder was read. */
-  #tryStat(path: BytePath): BigIntStats | undefined {
-    try {
-      return lstatSync(bytePathForFs(this.#prefix + path), { bigint: true, throwIfNoEntry: false });
-    } catch (cause) {
-      throw unreadable(this.#prefix + path, cause);
-    }
-  }
-
-  #entry(path: BytePath, stat: BigIntStats): DirectoryEntry {
-    const kind = kindOf(stat);
-    const size = kind === 'file' ? Number(stat.size) : 0;
-    return {
+  #entry(path: BytePath, records: StatRecords, number: number, linkTarget: BytePath | undefined): DirectoryEntry {
+    const mode = records.number(number, 'mode');
+    const kind = kinds[mode & fileType.mask] ?? 'file';
+    const common = {
       path,
       kind,
-      mode: kind === 'symlink' ? 0o777 : Number(stat.mode & 0o7777n),
+      mode: kind === 'symlink' ? 0o777 : mode & 0o7777,
       uid: 0,
       gid: 0,
-      size,
-      mtime: stat.mtimeNs,
-      inode: this.#inodeOf(stat),
-      identity: { device: stat.dev, inode: stat.ino, size: stat.size, mtime: stat.mtimeNs, ctime: stat.ctimeNs },
-      ...(kind === 'symlink' ? { linkTarget: this.#readlink(path) } : {}),
-      ...(kind === 'char' || kind === 'block' ? { device: deviceOf(stat.rdev) } : {}),
-      ...(kind === 'file' ? { content: { kind: 'file', root: this.root, path } } : {}),
+      size: kind === 'file' ? records.number(number, 'size') : 0,
+      mtime: records.integer(number, 'mtime'),
+      inode: this.#inodeOf(records, number, kind),
+      stamp: records.stamp(number),
     };
-  }
-
-  #readlink(path: BytePath): BytePath {
-    try {
-      return readlinkSync(bytePathForFs(this.#prefix + path), { encoding: 'latin1' }) as BytePath;
-    } catch (cause) {
-      throw unreadable(this.#prefix + path, cause);
-    }
+    // One literal for each kind: many objects of few shapes.
+    if (kind === 'file') return { ...common, content: { kind, root: this.root, path } };
+    if (linkTarget !== undefined) return { ...common, linkTarget };
+    if (kind !== 'char' && kind !== 'block') return common;
+    const device = { major: records.number(number, 'deviceMajor'), minor: records.number(number, 'deviceMinor') };
+    return { ...common, device };
   }
 
   /** Inode numbers repeat across file systems, so links are numbered here. */
-  #inodeOf(stat: BigIntStats): number {
-    if (stat.nlink < 2n || stat.isDirectory()) {
-      this.#inodes += 1;
-      return this.#inodes;
-    }
-    const key = `${stat.dev}:${stat.ino}`;
+  #inodeOf(records: StatRecords, number: number, kind: EntryKind): number {
+    this.#inodes += 1;
+    if (kind === 'directory' || records.number(number, 'links') < 2) return this.#inodes;
+    const key = `${records.integer(number, 'fileSystem')}:${records.integer(number, 'inode')}`;
     const known = this.#linked.get(key);
     if (known !== undefined) return known;
-    this.#inodes += 1;
     this.#linked.set(key, this.#inodes);
     return this.#inodes;
   }
 }
 
-/**
- * The bytes of a file of this machine, symlinks followed; undefined when there is none or it is no regular file. A FIFO
- * in its place does not block.
- * @param limit bytes @throws TsbuildError `context-unreadable`, `file-too-large`
- */
-export function readRegularFile(path: string, limit: number): Buffer | undefined {
-  return readOpen(path, limit, () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
-}
+const kinds: Readonly<Record<number, EntryKind>> = {
+  [fileType.regular]: 'file',
+  [fileType.directory]: 'directory',
+  [fileType.symlink]: 'symlink',
+  [fileType.fifo]: 'fifo',
+  [fileType.char]: 'char',
+  [fileType.block]: 'block',
+};
 
-function readOpen(path: string, limit: number, open: () => number): Buffer | undefined {
-  let file: number;
-  try {
-    file = open();
-  } catch (cause) {
-    const code = systemErrorCode(cause);
-    // ENXIO: a socket, or a FIFO nobody writes to. ELOOP: a link was put where a file was.
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENXIO' || code === 'ELOOP') return undefined;
-    throw unreadable(path, cause);
+/** Entries are sorted by path. */
+function entryNamed(entries: Entries, path: BytePath): DirectoryEntry | undefined {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((entries[middle]?.path ?? '') < path) low = middle + 1;
+    else high = middle;
   }
-  try {
-    const stat = fstatSync(file);
-    if (!stat.isFile()) return undefined;
-    if (stat.size > limit) {
-      throw new TsbuildError({
-        code: 'file-too-large',
-        message: `${bytePathToText(path)} has ${stat.size} bytes; at most ${limit} are read`,
-        hint: 'Make the file smaller.',
-      });
-    }
-    const bytes = Buffer.alloc(stat.size);
-    let at = 0;
-    while (at < bytes.length) {
-      const count = readSync(file, bytes, at, bytes.length - at, at);
-      if (count === 0) break;
-      at += count;
-    }
-    return bytes.subarray(0, at);
-  } finally {
-    closeSync(file);
-  }
-}
-
-function unreadable(path: string, cause: unknown): TsbuildError {
-  const reason = systemErrorCode(cause) ?? 'an unknown error';
-  return new TsbuildError({
-    code: 'context-unreadable',
-    message: `${bytePathToText(path)} cannot be read: ${reason}`,
-    hint: 'Make it readable, or name it in .dockerignore.',
-    cause,
-  });
-}
-
-function isUnknown(item: Dirent): boolean {
-  return !(
-    item.isFile() ||
-    item.isDirectory() ||
-    item.isSymbolicLink() ||
-    item.isFIFO() ||
-    item.isCharacterDevice() ||
-    item.isBlockDevice()
-  );
-}
-
-function kindOf(stat: BigIntStats): EntryKind {
-  if (stat.isFile()) return 'file';
-  if (stat.isDirectory()) return 'directory';
-  if (stat.isSymbolicLink()) return 'symlink';
-  if (stat.isFIFO()) return 'fifo';
-  return stat.isCharacterDevice() ? 'char' : 'block';
-}
-
-/** Linux's encoding of device numbers (makedev(3)). */
-function deviceOf(rdev: bigint): { readonly major: number; readonly minor: number } {
-  return {
-    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)),
-    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)),
-  };
+  return entries[low]?.path === path ? entries[low] : undefined;
 }

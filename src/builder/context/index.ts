@@ -13,4 +13,5 @@ export * from './hash-memo.ts';
 export * from './ignore.ts';
 export * from './open-context.ts';
 export * from './pattern-set.ts';
+export { readRegularFile } from './regular-file.ts';
 export * from './tree-path.ts';

@@ -5,4 +5,5 @@ export * from './owner.ts';
 export * from './remote.ts';
 export * from './select.ts';
 export * from './selection.ts';
+export * from './selection-digest.ts';
 export * from './unpack.ts';

@@ -36,7 +36,21 @@ export class StatRecords {
   }
 
   stamp(entry: number): FileStamp {
-    return new FileStamp(this.#words, (this.#starts[entry] ?? 0) * 2);
+    return new FileStamp(this, entry);
+  }
+
+  /** Whether the entry has the stamp that `copyStamp` left in `stamps` at `from`. */
+  hasStamp(entry: number, stamps: Int32Array, from: number): boolean {
+    const at = (this.#starts[entry] ?? 0) * 2;
+    for (let word = 0; word < stampWords; word++) {
+      if (this.#words[at + (stampOrder[word] ?? 0)] !== stamps[from + word]) return false;
+    }
+    return true;
+  }
+
+  copyStamp(entry: number, stamps: Int32Array, from: number): void {
+    const at = (this.#starts[entry] ?? 0) * 2;
+    for (let word = 0; word < stampWords; word++) stamps[from + word] = this.#words[at + (stampOrder[word] ?? 0)] ?? 0;
   }
 }
 
@@ -49,26 +63,26 @@ const stampOrder = (['inode', 'fileSystem', 'size', 'mtime', 'ctime'] as const).
 
 /** What tells, without reading, whether a file still has the content it had. */
 export class FileStamp {
-  readonly #words: Int32Array;
-  readonly #at: number;
+  readonly #records: StatRecords;
+  readonly #entry: number;
 
-  constructor(words: Int32Array, at: number) {
-    this.#words = words;
-    this.#at = at;
+  constructor(records: StatRecords, entry: number) {
+    this.#records = records;
+    this.#entry = entry;
+  }
+
+  /** Nanoseconds since 1970. */
+  get ctime(): bigint {
+    return this.#records.integer(this.#entry, 'ctime');
   }
 
   /** Whether it is the stamp that `copyTo` left in `stamps` at `from`. */
   equals(stamps: Int32Array, from: number): boolean {
-    for (let word = 0; word < stampWords; word++) {
-      if (this.#words[this.#at + (stampOrder[word] ?? 0)] !== stamps[from + word]) return false;
-    }
-    return true;
+    return this.#records.hasStamp(this.#entry, stamps, from);
   }
 
   copyTo(stamps: Int32Array, from: number): void {
-    for (let word = 0; word < stampWords; word++) {
-      stamps[from + word] = this.#words[this.#at + (stampOrder[word] ?? 0)] ?? 0;
-    }
+    this.#records.copyStamp(this.#entry, stamps, from);
   }
 }
 

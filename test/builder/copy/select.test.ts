@@ -231,7 +231,7 @@ describe('the content key', () => {
     const selection = selectCopy(golden, operationOf(['d']));
     expect(selectionFiles(selection)).toEqual([]);
     expect(selectionDigest(selection, new Map())).toMatchInlineSnapshot(
-      `"sha256:37fd018ad45eabb1a020b7269de975ad421f5120a3c5accdd031eb2163826f59"`,
+      `"sha256:847c417e611311736ff91429e024200c40e0629356bf689bf99c33cd08b3274e"`,
     );
   });
 });

@@ -10,10 +10,10 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { TsbuildError, throwIfAborted } from '../../../core/index.ts';
-import type { EntryContent, LayerEntry } from '../../../layers/index.ts';
+import { type EntryContent, type LayerEntry, openFileBeneath } from '../../../layers/index.ts';
+import { contextUnreadable } from '../regular-file.ts';
 import { decompress, detectCompression, type FileCompression } from './compression.ts';
 import { type ArchiveLimits, defaultArchiveLimits } from './limits.ts';
-import { openFileBeneath } from './open-beneath.ts';
 
 export interface ReadArchiveOptions {
   /** For messages. */
@@ -61,7 +61,9 @@ export function readContent(content: EntryContent, size: number): Readable {
     if (size === 0) return Readable.from([]);
     return createReadStream(content.file, { start: content.offset, end: content.offset + size - 1, highWaterMark });
   }
-  return createReadStream('', { fd: openFileBeneath(content.root, content.path), highWaterMark, start: 0 });
+  const fd = openFileBeneath(content.root, content.path);
+  if (fd === undefined) throw contextUnreadable(content.path, 'it is no regular file any more');
+  return createReadStream('', { fd, highWaterMark, start: 0 });
 }
 
 const blockSize = 512;
