@@ -22,8 +22,9 @@ export async function writeArchive(
   out: NodeJS.WritableStream,
   signal: AbortSignal,
 ): Promise<void> {
-  const { pack: createPack } = await import('tar-stream');
-  const pack = createPack();
+  // The default is the whole module both in Node and in the bundle; names are only in Node.
+  const { default: tarStream } = await import('tar-stream');
+  const pack = tarStream.pack();
   pack.on('error', () => {
     // Only our own destroy below makes it; the reason is thrown from here.
   });
