@@ -149,10 +149,10 @@ async function resolveBase(
 }
 
 /** The sandbox is probed and announced when the first RUN needs it, once. */
-function lazySandbox({ isolation }: BuildRequest, { events }: BuildPorts): () => Promise<Sandbox> {
+function lazySandbox({ isolation }: BuildRequest, { events, store }: BuildPorts): () => Promise<Sandbox> {
   let opened: Promise<Sandbox> | undefined;
   return () => {
-    opened ??= createSandbox({ isolation, events });
+    opened ??= createSandbox({ isolation, events, scratch: store.temporaryFolder() });
     return opened;
   };
 }

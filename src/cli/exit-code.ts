@@ -12,6 +12,7 @@ const usageCodes: ReadonlySet<string> = new Set([
 ]);
 
 export function exitCodeOf(error: unknown): number {
-  if (isTsbuildError(error)) return usageCodes.has(error.code) ? 2 : 1;
-  return 1;
+  if (!isTsbuildError(error)) return 1;
+  // A mistake that a file shows is the file's, whatever it is called.
+  return usageCodes.has(error.code) && !error.source ? 2 : 1;
 }

@@ -148,6 +148,8 @@ export interface Store extends BlobSource, BlobSink {
   /** By name (short or full), by image ID or its prefix, by digest. */
   findImage(nameOrId: string): Promise<StoredImage | undefined>;
   tagImage(target: Descriptor, name: Reference): Promise<void>;
+  /** Lists an image that has no name, so that `images` shows it and prune keeps it as docker keeps `<none>`. */
+  listUnnamed(target: Descriptor): Promise<void>;
   /** Takes names off; blobs stay until prune. Resolves to false when there was none. */
   untagImage(name: Reference): Promise<boolean>;
 

@@ -18,6 +18,7 @@ export interface FinishedBuild {
 }
 
 export async function nameImage({ store }: BuildPorts, target: Descriptor, tags: readonly string[]): Promise<void> {
+  if (tags.length === 0) return store.listUnnamed(target);
   for (const tag of tags) await store.tagImage(target, parseReference(tag));
 }
 

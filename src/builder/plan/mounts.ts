@@ -16,8 +16,8 @@ export function planMount(state: StageState, run: RunInstruction, flag: MountFla
     if (target !== undefined && target !== '/') return target;
     throw state.fail(flag.range, {
       code: 'plan-value-invalid',
-      message: target === '/' ? `--mount=${flag.raw} would cover the whole root` : `--mount=${flag.raw} has no target`,
-      hint: 'Add target= with a path below the root.',
+      message: `--mount=${flag.raw}: ${target === '/' ? 'the target cannot be /' : 'it has no target'}`,
+      hint: target === '/' ? 'Mount onto a directory below the root.' : 'Add target=/path.',
     });
   };
   const source = (otherwise: TreeSource): TreeSource =>

@@ -42,7 +42,9 @@ export function planBuild(
         globals: survey.globals,
         platform: surveyed.platform,
         label: stageLabel(surveyed, survey),
-        stepTotal: 1 + surveyed.instructions.filter(makesStep).length,
+        // BuildKit counts FROM where it brings an image.
+        stepsBefore: base.kind === 'image' || base.kind === 'context' ? 1 : 0,
+        stepCount: surveyed.instructions.filter(makesStep).length,
         titlePlatform: '',
         source: (name, instruction) => treeSource(parsed, options, survey, surveyed, name, instruction, images),
       },

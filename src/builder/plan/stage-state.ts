@@ -29,7 +29,8 @@ export interface StageSetting {
   readonly platform: Platform;
   /** `[build 2/5] `, counted up by the state. */
   readonly label: string;
-  readonly stepTotal: number;
+  readonly stepsBefore: number;
+  readonly stepCount: number;
   readonly titlePlatform: string;
   readonly source: (name: string, instruction: StageInstruction) => TreeSource;
 }
@@ -82,10 +83,10 @@ export class StageState {
 
   /** Addresses in the instruction's text lose their credentials: history and titles are for everyone to read. */
   addStep(instruction: StageInstruction, operation: Operation, createdBy: string): void {
-    const { label, stepTotal, titlePlatform, parsed } = this.setting;
-    // FROM is the first of the numbered lines.
-    const number = String(this.steps.length + 2).padStart(String(stepTotal).length);
-    const prefix = [titlePlatform, label, `${number}/${stepTotal}`].filter((part) => part !== '').join(' ');
+    const { label, stepsBefore, stepCount, titlePlatform, parsed } = this.setting;
+    const total = stepsBefore + stepCount;
+    const number = String(stepsBefore + this.steps.length + 1).padStart(String(total).length);
+    const prefix = [titlePlatform, label, `${number}/${total}`].filter((part) => part !== '').join(' ');
     this.history.push({ createdBy: redactText(createdBy), step: this.steps.length });
     this.steps.push({
       title: `[${prefix}] ${redactText(titleOf(instruction.original))}`,

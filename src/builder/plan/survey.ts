@@ -96,7 +96,7 @@ export function surveyStages(parsed: ParsedDockerfile, options: PlanOptions, ima
     // BuildKit lets an unreachable stage have an empty base; the error waits until it is needed.
     const base = baseOf(reference, stages, options);
     const inherited = base.kind === 'stage' && !from.platform ? stages[base.stage]?.platform : undefined;
-    const triggers = triggersOf(parsed, from, base, platform, images);
+    const triggers = triggersOf(parsed, from, base, platform, images, stages);
     stages.push({
       id,
       name: from.name,
@@ -228,7 +228,6 @@ function findTarget(parsed: ParsedDockerfile, target: string | undefined): numbe
   if (target === undefined || target === '') return last;
   const byName = parsed.stages.findLastIndex((stage) => stage.from.name === target.toLowerCase());
   if (byName >= 0) return byName;
-  if (/^\d+$/.test(target) && Number(target) <= last) return Number(target);
   const names = parsed.stages.flatMap((stage) => stage.from.name ?? []);
   const near = nearest(target, names);
   throw failAt(
@@ -271,21 +270,32 @@ function triggersOf(
   base: SurveyedBase,
   platform: Platform,
   images: ResolvedImages,
+  earlier: readonly SurveyedStage[],
 ): StageInstruction[] {
-  if (base.kind !== 'image') return [];
-  const triggers = images.get(imageKey(base.reference, platform))?.config.config.OnBuild ?? [];
-  return triggers.map((text) => {
+  return triggerTexts(base, platform, images, earlier).map((text) => {
     const { instruction, diagnostics } = parseTrigger(text, from.range);
     const mistake = diagnostics.find((diagnostic) => diagnostic.severity === 'error');
     if (mistake || !instruction) {
       throw failAt(parsed, from.range, {
         code: 'plan-trigger-invalid',
-        message: `the ONBUILD trigger ${JSON.stringify(text)} of ${base.reference} cannot be run: ${mistake?.message ?? 'it is no instruction'}`,
+        message: `the ONBUILD trigger ${JSON.stringify(text)} of ${from.image.raw} cannot be run: ${mistake?.message ?? 'it is no instruction'}`,
         hint: 'The base image was built with a mistake in it; build on another one.',
       });
     }
     return instruction;
   });
+}
+
+function triggerTexts(
+  base: SurveyedBase,
+  platform: Platform,
+  images: ResolvedImages,
+  earlier: readonly SurveyedStage[],
+): readonly string[] {
+  if (base.kind === 'image') return images.get(imageKey(base.reference, platform))?.config.config.OnBuild ?? [];
+  if (base.kind !== 'stage') return [];
+  const instructions = earlier[base.stage]?.instructions ?? [];
+  return instructions.flatMap((instruction) => (instruction.kind === 'onbuild' ? [instruction.trigger] : []));
 }
 
 function emptyBase(parsed: ParsedDockerfile, from: FromInstruction) {

@@ -1,5 +1,5 @@
 /** The mounts of a RUN: what of them belongs into its key, and the directories, files and sockets behind them. */
-import { chmodSync, chownSync, existsSync, mkdirSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import { assertNever, bytePathFromText, TsbuildError } from '../../core/index.ts';
 import { type Digest, digestHex, digestOf } from '../../image/index.ts';
@@ -52,7 +52,7 @@ export async function openMounts(context: StepContext, operation: RunOperation):
     for (const one of releases.reverse()) await one();
   };
   try {
-    if (operation.script) mounts.push(scriptMount(operation.script));
+    if (operation.script) mounts.push(scriptMount(context, operation.script));
     for (const mount of operation.mounts) {
       switch (mount.kind) {
         case 'bind':
@@ -90,15 +90,18 @@ export async function openMounts(context: StepContext, operation: RunOperation):
   }
 }
 
-function scriptMount({ name, text }: { readonly name: string; readonly text: string }): StepMount {
-  return {
-    kind: 'secret',
-    target: posix.join(scriptFolder, name),
-    content: Buffer.from(text),
-    mode: 0o755,
-    uid: 0,
-    gid: 0,
-  };
+/** A folder that holds the script alone: it must be executable, which files of secrets are not. */
+function scriptMount(
+  { environment }: StepContext,
+  { name, text }: { readonly name: string; readonly text: string },
+): StepMount {
+  const folder = environment.store.temporaryFolder();
+  const file = posix.join(folder, name);
+  writeFileSync(file, text, { mode: 0o755 });
+  // The umask took bits away, and the step's user may be anyone.
+  chmodSync(file, 0o755);
+  chmodSync(folder, 0o755);
+  return { kind: 'bind', root: folder, source: '/', target: scriptFolder, readOnly: true };
 }
 
 /** What a bind shows is mounted from layers, so that owners are as COPY would have them and ignored files are not seen. */
@@ -107,10 +110,11 @@ async function bindMount(
   mount: Extract<PlannedMount, { kind: 'bind' }>,
   releases: (() => Promise<void>)[],
 ): Promise<StepMount> {
-  const { environment, signal, ensure } = context;
+  const { environment, signal, ensure, onNote } = context;
   const opened = await context.openSource(mount.source);
+  requireSource(context, opened, mount.sourcePath);
   const chain: Chain = opened.chain ?? [await layerOf(environment, opened, mount.sourcePath, signal)];
-  const lowers = await environment.store.lowers(chain, { ensure, signal });
+  const lowers = await environment.store.lowers(chain, { ensure, signal, onNote });
   const draft = await environment.store.draft();
   releases.push(() => draft.discard());
   return {
@@ -121,6 +125,17 @@ async function bindMount(
     readOnly: mount.readOnly,
     discardWrites: true,
   };
+}
+
+function requireSource({ step }: StepContext, { tree }: OpenedSource, path: string): void {
+  const resolved = tree.resolve(bytePathFromText(path.slice(1)), { followLast: true });
+  if (tree.lookup(resolved)) return;
+  throw new TsbuildError({
+    code: 'copy-source-missing',
+    message: `the mount's source ${path} does not exist`,
+    hint: 'Check the path, and that the ignore file does not leave it out; it is relative to the root of what from= names, else of the build context.',
+    source: step.location,
+  });
 }
 
 async function cacheMount(

@@ -31,10 +31,12 @@ export async function runStep(context: StepContext, operation: RunOperation): Pr
 }
 
 async function execute(context: StepContext, operation: RunOperation): Promise<LayerRef> {
-  const { environment, below, signal, ensure, step } = context;
+  const { environment, below, signal, ensure, onNote, step } = context;
   const { store, request } = environment;
   const sandbox = await environment.sandbox();
-  const lowers = await store.lowers(below, { ensure, signal });
+  const chain = await store.lowers(below, { ensure, signal, onNote });
+  // overlayfs wants something beneath, even where there is nothing.
+  const lowers = chain.length > 0 ? chain : [store.temporaryFolder()];
   const draft = await store.draft();
   let mounts: OpenedMounts | undefined;
   try {
@@ -44,7 +46,7 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
       {
         rootfs: { kind: 'overlay', lowers, upper: draft.upper, work: draft.work },
         args: operation.args,
-        env: withProxies([...operation.env, ...mounts.env], request.proxyEnv),
+        env: withProxies([...operation.env, ...mounts.env], { ...request.proxyEnv, ...request.buildArgs }),
         cwd: operation.cwd,
         user: operation.user,
         hostname,
@@ -90,6 +92,7 @@ function latestMtime({ environment: { request } }: StepContext): { latestMtime?:
   return { latestMtime: BigInt(request.sourceDateEpoch) * 1_000_000_000n };
 }
 
+/** The proxy variables, declared by an ARG or not. */
 function withProxies(env: readonly string[], proxies: Readonly<Record<string, string>>): readonly string[] {
   const names = new Set(env.map((entry) => entry.slice(0, entry.indexOf('='))));
   const added = Object.entries(proxies).filter(([name]) => proxyArguments.has(name) && !names.has(name));

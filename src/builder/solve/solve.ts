@@ -48,6 +48,12 @@ export async function solvePlan(
     if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
   };
 
+  const noted = new Set<string>();
+  const onNote = (message: string): void => {
+    if (!noted.has(message)) environment.events({ kind: 'notice', level: 'warning', message });
+    noted.add(message);
+  };
+
   const openSource = (source: TreeSource, inner: AbortSignal): Promise<OpenedSource> => {
     const ofChain = async (chain: Chain): Promise<OpenedSource> => ({
       tree: await store.tree(chain, { ensure, signal: inner }),
@@ -122,6 +128,7 @@ export async function solvePlan(
           openSource: (source) => openSource(source, inner),
           sourceDigest,
           ensure,
+          onNote,
           signal: inner,
         };
         return doStep(context);

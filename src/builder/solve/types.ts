@@ -58,6 +58,8 @@ export interface StepContext {
   /** What names the content of such a tree without opening it; undefined for contexts. */
   readonly sourceDigest: (source: TreeSource) => Promise<Digest | null | undefined>;
   readonly ensure: (layer: LayerRef, signal: AbortSignal) => Promise<void>;
+  /** What could not be unpacked as a layer says. */
+  readonly onNote: (sentence: string) => void;
   readonly signal: AbortSignal;
 }
 

@@ -68,6 +68,18 @@ describe('variables', () => {
 });
 
 describe('a stage', () => {
+  test('numbers its steps as BuildKit does, FROM counted where it brings an image', () => {
+    const plan = planOf('FROM scratch AS a\nCOPY a b\nFROM base\nRUN x\nWORKDIR /y\nCOPY --from=a b c');
+    expect(plan.stages.map((stage) => stage.steps.map((step) => step.title))).toEqual([
+      ['[a 1/1] COPY a b'],
+      ['[stage-1 2/4] RUN x', '[stage-1 3/4] WORKDIR /y', '[stage-1 4/4] COPY --from=a b c'],
+    ]);
+  });
+
+  test('is a target by its name only', () => {
+    expect(refusal('FROM scratch\nENV a=b\nFROM scratch\nENV c=d', { target: '0' }).code).toBe('plan-target-not-found');
+  });
+
   test('built from another takes over its environment, arguments, shell and working directory', () => {
     const plan = planOf('FROM scratch AS a\nARG X=1\nENV Y=2\nSHELL ["/bin/bash","-c"]\nWORKDIR /w\nFROM a\nRUN z');
     const run = firstRun(plan);
