@@ -8,6 +8,7 @@ import { rm } from 'node:fs/promises';
 import { bytePathFromText, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import type { Tree } from '../../layers/index.ts';
 import { openDirectoryTree } from './directory-tree.ts';
+import type { HashMemo } from './hash-memo.ts';
 import { type IgnoreRules, parseIgnoreFile } from './ignore.ts';
 import { cleanPath } from './pattern-set.ts';
 import { readRegularFile } from './regular-file.ts';
@@ -25,9 +26,10 @@ export interface BuildContext extends AsyncDisposable {
    * What COPY sees.
    * @param ignoreFor the Dockerfile whose `<name>.dockerignore` beats `.dockerignore`: a path in the context, or an
    * absolute path of this machine for one outside of it
+   * @param memo gives its entries the content digests that are known; a tree of an archive has no use for it
    * @throws TsbuildError `ignore-pattern-invalid`, `file-too-large`
    */
-  tree(ignoreFor?: string): Promise<Tree>;
+  tree(ignoreFor?: string, memo?: HashMemo): Promise<Tree>;
   /** A regular file of the context, ignored or not, symlinks resolved inside; undefined when there is none. */
   readFile(path: string, limit: number): Promise<Buffer | undefined>;
 }
@@ -53,9 +55,9 @@ export function openFolderContext(init: FolderContextInit): BuildContext {
     dockerfile: init.dockerfile,
     commit: init.commit,
     key: init.key,
-    tree: async (ignoreFor) => {
-      const rules = await readIgnoreRules(whole, ignoreFor);
-      return rules ? openDirectoryTree(root, { ignore: rules }) : whole;
+    tree: async (ignoreFor, memo) => {
+      const ignore = await readIgnoreRules(whole, ignoreFor);
+      return openDirectoryTree(root, { ...(ignore && { ignore }), ...(memo && { memo }) });
     },
     readFile: (path, limit) => whole.readFile(bytePathFromText(cleanPath(`/${path}`).slice(1)), limit),
     [Symbol.asyncDispose]: async () => {

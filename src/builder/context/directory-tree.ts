@@ -22,6 +22,7 @@ import {
   type Tree,
   type TreeEntry,
 } from '../../layers/index.ts';
+import type { HashMemo } from './hash-memo.ts';
 import type { IgnoreRules } from './ignore.ts';
 import type { PatternState } from './pattern-set.ts';
 import { contextUnreadable, readWithin } from './regular-file.ts';
@@ -29,13 +30,16 @@ import { joinPath, parentOf, resolveInTree, rootPath } from './tree-path.ts';
 
 /** An entry of a folder of this machine. */
 export interface DirectoryEntry extends TreeEntry {
-  readonly stamp: FileStamp;
+  /** Of files whose content is not known. */
+  readonly stamp?: FileStamp;
 }
 
 export interface DirectoryTreeOptions {
   readonly ignore?: IgnoreRules;
   /** Names left out at the root, e.g. `.git` of a cloned context. */
   readonly without?: readonly string[];
+  /** Digests of contents that are known without reading. */
+  readonly memo?: Pick<HashMemo, 'recall'>;
 }
 
 export interface DirectoryTree extends Tree {
@@ -57,6 +61,7 @@ class FolderTree implements DirectoryTree {
   readonly root: string;
   readonly #ignore: IgnoreRules | undefined;
   readonly #without: ReadonlySet<string>;
+  readonly #memo: Pick<HashMemo, 'recall'> | undefined;
   readonly #folders = new Map<BytePath, Entries>();
   readonly #states = new Map<BytePath, PatternState>();
   readonly #linked = new Map<string, number>();
@@ -67,6 +72,7 @@ class FolderTree implements DirectoryTree {
     this.root = root;
     this.#ignore = options.ignore?.patterns.isEmpty ? undefined : options.ignore;
     this.#without = new Set(options.without);
+    this.#memo = options.memo;
     if (this.#ignore) this.#states.set(rootPath, this.#ignore.patterns.root);
   }
 
@@ -128,7 +134,8 @@ class FolderTree implements DirectoryTree {
     const { records, links } = this.#reading(path, () => scanBeneath(this.root, path));
     const state = this.#states.get(path);
     const entries: DirectoryEntry[] = [];
-    for (const [number, name] of records.names.entries()) {
+    for (let number = 0; number < records.names.length; number++) {
+      const name = records.names[number] ?? rootPath;
       if (path === '' && this.#without.has(name)) continue;
       const type = records.number(number, 'mode') & fileType.mask;
       if (type === fileType.socket) continue;
@@ -165,25 +172,26 @@ class FolderTree implements DirectoryTree {
   }
 
   #entry(path: BytePath, records: StatRecords, number: number, linkTarget: BytePath | undefined): DirectoryEntry {
-    const mode = records.number(number, 'mode');
-    const kind = kinds[mode & fileType.mask] ?? 'file';
-    const common = {
-      path,
-      kind,
-      mode: kind === 'symlink' ? 0o777 : mode & 0o7777,
-      uid: 0,
-      gid: 0,
-      size: kind === 'file' ? records.number(number, 'size') : 0,
-      mtime: records.integer(number, 'mtime'),
-      inode: this.#inodeOf(records, number, kind),
-      stamp: records.stamp(number),
-    };
-    // One literal for each kind: many objects of few shapes.
-    if (kind === 'file') return { ...common, content: { kind, root: this.root, path } };
-    if (linkTarget !== undefined) return { ...common, linkTarget };
-    if (kind !== 'char' && kind !== 'block') return common;
+    const status = records.number(number, 'mode');
+    const kind = kinds[status & fileType.mask] ?? 'file';
+    const inode = this.#inodeOf(records, number, kind);
+    const mtime = records.integer(number, 'mtime');
+    const mode = status & 0o7777;
+    if (kind === 'file') {
+      const size = records.number(number, 'size');
+      const content = { kind, root: this.root, path };
+      const stamp = { records, entry: number };
+      const contentDigest = this.#memo?.recall(stamp);
+      // Whole literals: a context has many thousand files.
+      return contentDigest === undefined
+        ? { path, kind, mode, uid: 0, gid: 0, size, mtime, inode, content, stamp }
+        : { path, kind, mode, uid: 0, gid: 0, size, mtime, inode, content, contentDigest };
+    }
+    const entry: DirectoryEntry = { path, kind, mode, uid: 0, gid: 0, size: 0, mtime, inode };
+    if (linkTarget !== undefined) return { ...entry, mode: 0o777, linkTarget };
+    if (kind !== 'char' && kind !== 'block') return entry;
     const device = { major: records.number(number, 'deviceMajor'), minor: records.number(number, 'deviceMinor') };
-    return { ...common, device };
+    return { ...entry, device };
   }
 
   /** Inode numbers repeat across file systems, so links are numbered here. */

@@ -15,6 +15,8 @@ import type { DirectoryEntry } from './directory-tree.ts';
 import { HashRecords } from './hash-records.ts';
 
 export interface HashMemo {
+  /** The digest of a file's content by its stamp; a tree that is opened with the memo asks for every file. */
+  recall(stamp: FileStamp): Digest | undefined;
   /** Digests of the contents of file entries; what is not known is read by the store's workers. */
   digests(entries: readonly TreeEntry[], signal: AbortSignal): Promise<ReadonlyMap<TreeEntry, Digest>>;
   /** What is remembered for one entry. Ask before reading: the time of the question decides what `set` may remember. */
@@ -56,7 +58,7 @@ export async function createHashMemo(
     const stamp = stampOf(entry);
     const hashedAt = asked.get(entry);
     if (!stamp || hashedAt === undefined || !digest.startsWith('sha256:')) return;
-    if (stamp.ctime > hashedAt - racy || entry.mtime > hashedAt - racy) {
+    if (stamp.records.integer(stamp.entry, 'ctime') > hashedAt - racy || entry.mtime > hashedAt - racy) {
       isChanged = records.delete(stamp) || isChanged;
       return;
     }
@@ -65,6 +67,7 @@ export async function createHashMemo(
   };
 
   return {
+    recall: (stamp) => records.get(stamp),
     get: known,
     set: remember,
 

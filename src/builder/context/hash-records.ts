@@ -6,81 +6,92 @@
  */
 import { createHash } from 'node:crypto';
 import { endianness } from 'node:os';
-import { type Digest, digestHex } from '../../image/index.ts';
-import { type FileStamp, stampWords } from '../../layers/index.ts';
+import type { Digest } from '../../image/index.ts';
+import { type FileStamp, stampInode, stampWords } from '../../layers/index.ts';
 
-/** 32-bit words: a stamp and a sha256. */
-const recordWords = stampWords + 8;
-const recordSize = recordWords * 4;
 const magic = `tsbhash2 ${endianness()}`.padEnd(16);
+const stampSize = stampWords * 4;
+/** Digests are kept as their text: `sha256:` and 64 digits. */
+const digestSize = 71;
 const sumSize = 32;
 /** How many records nobody asked for are kept: builds of other targets ask for other files. */
 const spare = 50_000;
 
 export class HashRecords {
-  #words: Int32Array;
-  #bytes: Buffer;
+  /** One stamp after the other. */
+  #stamps: Int32Array;
+  readonly #digests: (Digest | undefined)[];
+  /** Digests of the file that was read, one after the other, cut when they are asked for. */
+  readonly #text: string;
   #count: number;
   /** Records in the order they were asked for, and whether each was. */
   readonly #order: number[] = [];
   #asked: Uint8Array;
   #next = 0;
   #byInode: Map<number, number> | undefined;
-  readonly #stamp = new Int32Array(stampWords);
 
   /** @param file what `format` gave */
   constructor(file?: Buffer) {
-    this.#words = (file && wordsOf(file)) ?? new Int32Array(0);
-    this.#bytes = bytesOf(this.#words);
-    this.#count = this.#words.length / recordWords;
+    const { stamps, text } = (file && parse(file)) ?? nothing;
+    this.#stamps = stamps;
+    this.#text = text;
+    this.#count = stamps.length / stampWords;
+    this.#digests = [];
     this.#asked = new Uint8Array(this.#count);
   }
 
-  get(stamp: FileStamp): Digest | undefined {
-    const record = this.#isAt(this.#next, stamp) ? this.#next : this.#find(stamp);
-    if (record === undefined || !this.#isAt(record, stamp)) return undefined;
+  get({ records, entry }: FileStamp): Digest | undefined {
+    let record = this.#next;
+    if (record >= this.#count || !records.hasStamp(entry, this.#stamps, record * stampWords)) {
+      const found = this.#find(records.inode(entry));
+      if (found === undefined || !records.hasStamp(entry, this.#stamps, found * stampWords)) return undefined;
+      record = found;
+    }
     this.#next = record + 1;
     this.#ask(record);
-    const at = record * recordSize + stampWords * 4;
-    // The bytes of a hash that `set` was given; they were verified against the file's sum.
-    return `sha256:${this.#bytes.toString('hex', at, at + 32)}` as Digest;
+    return this.#digest(record);
   }
 
   /** @param digest sha256 */
-  set(stamp: FileStamp, digest: Digest): void {
-    const record = this.#find(stamp) ?? this.#append(stamp);
-    stamp.copyTo(this.#words, record * recordWords);
-    this.#bytes.write(digestHex(digest), record * recordSize + stampWords * 4, 'hex');
+  set({ records, entry }: FileStamp, digest: Digest): void {
+    const inode = records.inode(entry);
+    const record = this.#find(inode) ?? this.#append();
+    records.copyStamp(entry, this.#stamps, record * stampWords);
+    this.#digests[record] = digest;
+    this.#byInode?.set(inode, record);
     this.#ask(record);
   }
 
   /** Forgets whatever is remembered of the file's inode. @returns whether something was */
-  delete(stamp: FileStamp): boolean {
-    const record = this.#find(stamp);
+  delete({ records, entry }: FileStamp): boolean {
+    const inode = records.inode(entry);
+    const record = this.#find(inode);
     if (record === undefined) return false;
-    this.#byInode?.delete(this.#inode(record));
-    this.#words.fill(0, record * recordWords, (record + 1) * recordWords);
+    this.#byInode?.delete(inode);
+    this.#stamps.fill(0, record * stampWords, (record + 1) * stampWords);
     return true;
   }
 
-  /** Magic, records in the order they were asked for, those nobody asked for unless they are many, sha256 of it all. */
+  /** Magic, stamps, digests, sha256 of it all; records in the order they were asked for, the others unless they are many. */
   format(): Buffer {
     const kept = [...this.#order];
     if (this.#count < 2 * kept.length + spare) {
       for (let record = 0; record < this.#count; record++) if (this.#asked[record] === 0) kept.push(record);
     }
-    const present = kept.filter((record) => this.#inode(record) !== 0);
-    const file = Buffer.alloc(magic.length + present.length * recordSize + sumSize);
+    const present = kept.filter((record) => inodeAt(this.#stamps, record) !== 0);
+    const file = Buffer.alloc(magic.length + present.length * (stampSize + digestSize) + sumSize);
     let at = file.write(magic, 'latin1');
-    for (const record of present) {
-      at += this.#bytes.copy(file, at, record * recordSize, (record + 1) * recordSize);
-    }
+    const stamps = bytesOf(this.#stamps);
+    for (const record of present) at += stamps.copy(file, at, record * stampSize, (record + 1) * stampSize);
+    for (const record of present) at += file.write(this.#digest(record), at, 'latin1');
     createHash('sha256').update(file.subarray(0, at)).digest().copy(file, at);
     return file;
   }
 
-  #isAt(record: number, stamp: FileStamp): boolean {
-    return record < this.#count && stamp.equals(this.#words, record * recordWords);
+  #digest(record: number): Digest {
+    const at = record * digestSize;
+    // The file holds what `set` was given: its sum was verified.
+    return this.#digests[record] ?? (this.#text.slice(at, at + digestSize) as Digest);
   }
 
   #ask(record: number): void {
@@ -89,55 +100,45 @@ export class HashRecords {
     this.#order.push(record);
   }
 
-  /** The record of the same inode. */
-  #find(stamp: FileStamp): number | undefined {
+  #find(inode: number): number | undefined {
     if (this.#byInode === undefined) {
       this.#byInode = new Map();
-      for (let record = 0; record < this.#count; record++) this.#byInode.set(this.#inode(record), record);
+      for (let record = 0; record < this.#count; record++) this.#byInode.set(inodeAt(this.#stamps, record), record);
     }
-    stamp.copyTo(this.#stamp, 0);
-    return this.#byInode.get(inodeIn(this.#stamp, 0));
+    return this.#byInode.get(inode);
   }
 
-  #append(stamp: FileStamp): number {
+  #append(): number {
     const record = this.#count;
-    if ((record + 1) * recordWords > this.#words.length) this.#grow();
     this.#count += 1;
-    stamp.copyTo(this.#words, record * recordWords);
-    this.#byInode?.set(this.#inode(record), record);
-    return record;
-  }
-
-  #grow(): void {
-    const capacity = Math.max(1024, this.#count * 2);
-    const words = new Int32Array(capacity * recordWords);
-    words.set(this.#words);
+    if (this.#count * stampWords <= this.#stamps.length) return record;
+    const capacity = Math.max(1024, record * 2);
+    const stamps = new Int32Array(capacity * stampWords);
+    stamps.set(this.#stamps);
+    this.#stamps = stamps;
     const asked = new Uint8Array(capacity);
     asked.set(this.#asked);
-    this.#words = words;
-    this.#bytes = bytesOf(words);
     this.#asked = asked;
-  }
-
-  #inode(record: number): number {
-    return inodeIn(this.#words, record * recordWords);
+    return record;
   }
 }
 
-/** A stamp begins with the inode. Two that differ above 2^53 share a place here; the whole stamp is compared as well. */
-function inodeIn(words: Int32Array, at: number): number {
-  return ((words[at] ?? 0) >>> 0) + ((words[at + 1] ?? 0) >>> 0) * 2 ** 32;
+function inodeAt(stamps: Int32Array, record: number): number {
+  return stampInode(stamps, record * stampWords);
 }
 
-function wordsOf(file: Buffer): Int32Array | undefined {
+const nothing = { stamps: new Int32Array(0), text: '' };
+
+function parse(file: Buffer): { readonly stamps: Int32Array; readonly text: string } | undefined {
   const end = file.length - sumSize;
-  const size = end - magic.length;
-  if (size < 0 || size % recordSize !== 0 || file.toString('latin1', 0, magic.length) !== magic) return undefined;
+  const count = (end - magic.length) / (stampSize + digestSize);
+  if (!Number.isInteger(count) || count < 0 || file.toString('latin1', 0, magic.length) !== magic) return undefined;
   if (!createHash('sha256').update(file.subarray(0, end)).digest().equals(file.subarray(end))) return undefined;
   // In memory of its own: a small Buffer may begin at an offset that is no multiple of 4.
-  const words = new Int32Array(size / 4);
-  file.copy(bytesOf(words), 0, magic.length, end);
-  return words;
+  const stamps = new Int32Array(count * stampWords);
+  const textAt = magic.length + stamps.byteLength;
+  file.copy(bytesOf(stamps), 0, magic.length, textAt);
+  return { stamps, text: file.toString('latin1', textAt, end) };
 }
 
 function bytesOf(words: Int32Array): Buffer {

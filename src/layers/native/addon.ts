@@ -70,7 +70,10 @@ export interface NativeLayers {
 
   /** Fills a stat record; false when there is no such name. Name '' is the descriptor itself. */
   statAt(dir: number, name: string, out: Float64Array): boolean;
-  /** All entries of a directory: for each a stat record, the name's length as a double, the name padded to 8 bytes. */
+  /**
+   * All entries of a directory in byte order of their names: for each a stat record, the name's length as a double, the
+   * name padded to 8 bytes.
+   */
   scanDirectory(fd: number): Buffer;
 
   /** Names, each ended by NUL; '' when there are none or the file system has none. Name '' is the descriptor itself. */

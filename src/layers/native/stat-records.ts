@@ -35,8 +35,9 @@ export class StatRecords {
     return this.#integers[(this.#starts[entry] ?? 0) + statSlot[slot]] ?? 0n;
   }
 
-  stamp(entry: number): FileStamp {
-    return new FileStamp(this, entry);
+  /** As `stampInode` gives it. */
+  inode(entry: number): number {
+    return stampInode(this.#words, ((this.#starts[entry] ?? 0) + statSlot.inode) * 2);
   }
 
   /** Whether the entry has the stamp that `copyStamp` left in `stamps` at `from`. */
@@ -61,29 +62,15 @@ const stampOrder = (['inode', 'fileSystem', 'size', 'mtime', 'ctime'] as const).
   statSlot[name] * 2 + 1,
 ]);
 
+/** The inode of a stamp, as a number for indexes: those above 2^53 may share one, so the whole stamp counts. */
+export function stampInode(stamps: Int32Array, from: number): number {
+  return ((stamps[from] ?? 0) >>> 0) + ((stamps[from + 1] ?? 0) >>> 0) * 2 ** 32;
+}
+
 /** What tells, without reading, whether a file still has the content it had. */
-export class FileStamp {
-  readonly #records: StatRecords;
-  readonly #entry: number;
-
-  constructor(records: StatRecords, entry: number) {
-    this.#records = records;
-    this.#entry = entry;
-  }
-
-  /** Nanoseconds since 1970. */
-  get ctime(): bigint {
-    return this.#records.integer(this.#entry, 'ctime');
-  }
-
-  /** Whether it is the stamp that `copyTo` left in `stamps` at `from`. */
-  equals(stamps: Int32Array, from: number): boolean {
-    return this.#records.hasStamp(this.#entry, stamps, from);
-  }
-
-  copyTo(stamps: Int32Array, from: number): void {
-    this.#records.copyStamp(this.#entry, stamps, from);
-  }
+export interface FileStamp {
+  readonly records: StatRecords;
+  readonly entry: number;
 }
 
 /** What a name in a directory is ('' for the descriptor itself), or undefined when there is none. */
@@ -98,18 +85,15 @@ export function scanRecords(fd: number): StatRecords {
   // A Buffer may begin at any offset; typed arrays need a multiple of 8.
   const aligned = packed.byteOffset % 8 === 0 ? packed : Buffer.from(new Uint8Array(packed).buffer);
   const numbers = new Float64Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 8);
-  const found: { readonly name: BytePath; readonly start: number }[] = [];
+  const names: BytePath[] = [];
+  const starts: number[] = [];
   const slots = statBytes / 8;
   for (let start = 0; start < numbers.length; ) {
     const length = numbers[start + slots] ?? 0;
     const nameAt = (start + slots + 1) * 8;
-    found.push({ name: aligned.toString('latin1', nameAt, nameAt + length) as BytePath, start });
+    names.push(aligned.toString('latin1', nameAt, nameAt + length) as BytePath);
+    starts.push(start);
     start += slots + 1 + Math.ceil(length / 8);
   }
-  found.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return new StatRecords(
-    numbers,
-    found.map(({ name }) => name),
-    found.map(({ start }) => start),
-  );
+  return new StatRecords(numbers, names, starts);
 }
