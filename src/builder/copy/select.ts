@@ -132,38 +132,60 @@ function walkFolder(
   excludes: PatternSet,
 ): readonly SelectedEntry[] {
   const taken: SelectedEntry[] = [{ relative: rootPath, entry: root, implied: false }];
+  if (includes === undefined && excludes.isEmpty) takeAll(tree, root.path, belowOf(root.path), taken);
+  else takeMatching(tree, root, includes, excludes, taken);
+  return taken;
+}
+
+/** Where the names of what lies below a directory begin in its path. */
+function belowOf(path: BytePath): number {
+  return path === '' ? 0 : path.length + 1;
+}
+
+/** Most COPYs leave nothing out, and some take many thousand files. */
+function takeAll(tree: Tree, folder: BytePath, below: number, taken: SelectedEntry[]): void {
+  for (const entry of tree.list(folder)) {
+    const { path } = entry;
+    taken.push({ relative: below === 0 ? path : (path.slice(below) as BytePath), entry, implied: false });
+    if (entry.kind === 'directory') takeAll(tree, path, below, taken);
+  }
+}
+
+function takeMatching(
+  tree: Tree,
+  root: TreeEntry,
+  includes: PatternSet | undefined,
+  excludes: PatternSet,
+  taken: SelectedEntry[],
+): void {
+  const start = belowOf(root.path);
+  /** Folders that are taken as soon as something below them is. */
   const waiting: SelectedEntry[] = [];
   const take = (selected: SelectedEntry): void => {
     taken.push(...waiting.splice(0), selected);
   };
-  const visit = (
-    folder: BytePath,
-    relative: BytePath,
-    including: PatternSet['root'] | undefined,
-    excluding: PatternSet['root'],
-  ): void => {
+  const visit = (folder: BytePath, including: PatternSet['root'] | undefined, excluding: PatternSet['root']): void => {
     for (const entry of tree.list(folder)) {
       const name = baseName(entry.path);
+      const relative = entry.path.slice(start) as BytePath;
       const included = includes && including ? includes.match(including, name) : undefined;
       const excluded = excludes.match(excluding, name);
       const matches = (included?.matched ?? true) && !excluded.matched;
-      const below = joinPath(relative, name);
       if (entry.kind !== 'directory') {
-        if (matches) take({ relative: below, entry, implied: false });
+        if (matches) take({ relative, entry, implied: false });
         continue;
       }
       const inside = includes && including && included ? includes.enter(including, name, included) : undefined;
       const outside = excludes.enter(excluding, name, excluded);
-      if (matches) take({ relative: below, entry, implied: false });
+      if (matches) take({ relative, entry, implied: false });
       else if (excluded.matched && !excludes.mayChangeBelow(outside, 'exception')) continue;
       else if (included?.matched === false && inside && !includes?.mayChangeBelow(inside, 'include')) continue;
-      else waiting.push({ relative: below, entry, implied: true });
-      visit(joinPath(folder, name), below, inside, outside);
-      if (waiting.at(-1)?.relative === below) waiting.pop();
+      else waiting.push({ relative, entry, implied: true });
+      visit(entry.path, inside, outside);
+      if (waiting.at(-1)?.relative === relative) waiting.pop();
     }
   };
-  visit(root.path, rootPath, includes?.root, excludes.root);
-  return taken;
+  visit(root.path, includes?.root, excludes.root);
 }
 
 function item(name: BytePath, entries: readonly SelectedEntry[], several: boolean, unpack: boolean): SelectedItem {

@@ -231,7 +231,7 @@ describe('the content key', () => {
     const selection = selectCopy(golden, operationOf(['d']));
     expect(selectionFiles(selection)).toEqual([]);
     expect(selectionDigest(selection, new Map())).toMatchInlineSnapshot(
-      `"sha256:847c417e611311736ff91429e024200c40e0629356bf689bf99c33cd08b3274e"`,
+      `"sha256:f7ffbbe97b05aa54f66feb22c19be136d71af3fcfe2930c9b6b1b63763697403"`,
     );
   });
 });
