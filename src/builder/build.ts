@@ -2,13 +2,19 @@
  * One build from request to result: read the Dockerfile, resolve the bases, plan, solve, assemble, deliver. The order is
  * the point: every mistake that can be told from text is told before anything is fetched or run.
  */
-import { type EventSink, isTsbuildError, type SourceLocation, TsbuildError } from '../core/index.ts';
+import {
+  type EventSink,
+  hostPlatform,
+  isTsbuildError,
+  nearest,
+  type SourceLocation,
+  TsbuildError,
+} from '../core/index.ts';
 import { formatPlatform, type Platform } from '../image/index.ts';
 import { createSandbox, type Sandbox } from '../sandbox/index.ts';
 import { type ContextFiles, openContexts } from './contexts.ts';
 import { type Diagnostic, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
 import { assembleImage, assembleIndex, completeStore, deliver, nameImage } from './export/index.ts';
-import { hostPlatform } from './host-platform.ts';
 import { imageKey, type Plan, type PlanOptions, planBuild, surveyStages } from './plan/index.ts';
 import { readSecret } from './secrets.ts';
 import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
@@ -101,6 +107,7 @@ async function planAll(parsed: ParsedDockerfile, request: BuildRequest, ports: B
       noCacheFilter: request.noCacheFilter,
       ...(request.target !== undefined && { target: request.target }),
     };
+    const stageNames = parsed.stages.flatMap((stage) => stage.from.name ?? []);
     let survey = surveyStages(parsed, options, images);
     while (survey.missing.length > 0) {
       const resolved = await Promise.all(
@@ -108,7 +115,7 @@ async function planAll(parsed: ParsedDockerfile, request: BuildRequest, ports: B
           const source: SourceLocation = { file: parsed.file, text: parsed.text, range: instruction.range };
           return [
             imageKey(reference, platform),
-            await resolveBase(reference, platform, source, request, ports),
+            await resolveBase(reference, platform, source, stageNames, request, ports),
           ] as const;
         }),
       );
@@ -124,6 +131,7 @@ async function resolveBase(
   reference: string,
   platform: Platform,
   source: SourceLocation,
+  stageNames: readonly string[],
   request: BuildRequest,
   { baseImages, events, now, signal }: BuildPorts,
 ): Promise<ResolvedImage> {
@@ -141,11 +149,18 @@ async function resolveBase(
       message: error.message,
       source,
       cause: error.cause,
-      ...(error.hint !== undefined && { hint: error.hint }),
+      ...hintOf(error, reference, stageNames),
     });
     events({ kind: 'step-finished', id, outcome: 'failed', milliseconds: now() - started, error: located });
     throw located;
   }
+}
+
+/** A mistyped stage looks like an image nobody has. */
+function hintOf({ hint }: TsbuildError, reference: string, stageNames: readonly string[]): { hint?: string } {
+  const stage = nearest(reference, stageNames);
+  if (stage !== undefined) return { hint: `Did you mean the stage ${stage}?` };
+  return hint === undefined ? {} : { hint };
 }
 
 /** The sandbox is probed and announced when the first RUN needs it, once. */

@@ -13,37 +13,41 @@ interface Meaning {
   readonly code: ErrorCode;
   readonly what: (record: ErrorRecord) => string;
   readonly hint?: (record: ErrorRecord) => string | undefined;
+  /** ESRCH says that a name was not found. */
+  readonly lookup?: true;
 }
 
 const meanings: Readonly<Record<string, Meaning>> = {
   spec: { code: 'sandbox-step-invalid', what: ({ detail }) => `the step cannot be handed to the sandbox (${detail})` },
   user: {
     code: 'sandbox-user-invalid',
+    lookup: true,
     what: ({ detail, error }) =>
       errorName(error) === 'ESRCH' ? `the image has no user ${detail}` : `the user ${detail} cannot be used`,
     hint: ({ error }) =>
       errorName(error) === 'ESRCH'
-        ? 'create the user in an earlier RUN, or give a numeric ID'
+        ? 'Create the user in an earlier RUN, or give a numeric ID.'
         : errorName(error) === 'EINVAL'
-          ? 'give this user subordinate IDs in /etc/subuid and /etc/subgid: the ID is not mapped in this user namespace'
+          ? 'Give this user subordinate IDs in /etc/subuid and /etc/subgid: the ID is not mapped in this user namespace.'
           : undefined,
   },
   group: {
     code: 'sandbox-user-invalid',
+    lookup: true,
     what: ({ detail }) => `the image has no group ${detail}`,
-    hint: () => 'create the group in an earlier RUN, or give a numeric ID',
+    hint: () => 'Create the group in an earlier RUN, or give a numeric ID.',
   },
   cwd: { code: 'sandbox-cwd-invalid', what: ({ detail }) => `the working directory ${detail} cannot be entered` },
   overlay: {
     code: 'sandbox-setup-failed',
     what: () => 'the root file system (overlayfs) cannot be mounted',
     hint: () =>
-      'keep the store on a file system that overlayfs can write to (ext4, xfs, btrfs, tmpfs), see TSBUILD_HOME',
+      'Keep the store on a file system that overlayfs can write to (ext4, xfs, btrfs, tmpfs), see TSBUILD_HOME.',
   },
   namespaces: {
     code: 'sandbox-setup-failed',
     what: () => 'the namespaces of the step cannot be made',
-    hint: () => 'run `tsbuild doctor` to see what this machine allows',
+    hint: () => 'Run `tsbuild doctor` to see what this machine allows.',
   },
   'mount-source': {
     code: 'sandbox-mount-failed',
@@ -53,18 +57,18 @@ const meanings: Readonly<Record<string, Meaning>> = {
   'mount-owner': {
     code: 'sandbox-mount-failed',
     what: ({ detail }) => `the owner of ${detail} cannot be set`,
-    hint: () => 'use IDs that are mapped in this user namespace',
+    hint: () => 'Use IDs that are mapped in this user namespace.',
   },
   'mount-rung': {
     code: 'sandbox-mount-failed',
     what: ({ detail }) => `${detail} cannot be mounted on the rung chroot`,
-    hint: () => 'run `tsbuild doctor` to see what would enable a rung that mounts',
+    hint: () => 'Run `tsbuild doctor` to see what would enable a rung that mounts.',
   },
   mount: { code: 'sandbox-mount-failed', what: ({ detail }) => `${detail} cannot be mounted` },
   ulimit: {
     code: 'sandbox-limit-failed',
     what: () => 'a resource limit cannot be set',
-    hint: () => 'lower the hard limit',
+    hint: () => 'Lower the hard limit.',
   },
   cgroup: { code: 'sandbox-limit-failed', what: ({ detail }) => `the step cannot join the control group ${detail}` },
 };
@@ -76,7 +80,8 @@ export function failureOf(record: ErrorRecord): TsbuildError {
   const hint = meaning?.hint?.(record);
   return new TsbuildError({
     code: meaning?.code ?? 'sandbox-setup-failed',
-    message: `${what}: ${reason}`,
+    // A name that is not in the image is no error of the kernel.
+    message: meaning?.lookup && errorName(record.error) === 'ESRCH' ? what : `${what}: ${reason}`,
     ...(hint !== undefined && { hint }),
   });
 }

@@ -16,11 +16,20 @@ export interface KeyParts {
   /** Digests of what the step reads, in the order of the operation. */
   readonly inputs: readonly (Digest | null)[];
   readonly platform: Platform;
+  /** File times in the layer are clamped to this (nanoseconds). */
+  readonly latestMtime?: bigint;
 }
 
 /** 64 hexadecimal digits. */
 export function stepKey(parts: KeyParts): string {
-  const { operation, below, inputs, platform } = parts;
-  const document = { version: keyVersion, operation, below, inputs, platform: formatPlatform(platform) };
+  const { operation, below, inputs, platform, latestMtime } = parts;
+  const document = {
+    version: keyVersion,
+    operation,
+    below,
+    inputs,
+    platform: formatPlatform(platform),
+    latestMtime: latestMtime?.toString(),
+  };
   return digestHex(digestOf(canonicalJson(document)));
 }

@@ -10,6 +10,7 @@ import {
 } from '../../image/index.ts';
 import type { Store } from '../../layers/index.ts';
 import type { PlannedStage } from '../plan/index.ts';
+import { rfc3339 } from '../rfc3339.ts';
 import type { StageResult } from '../solve/index.ts';
 import type { BuiltImage } from '../types.ts';
 
@@ -126,5 +127,5 @@ function baseHistory(config: ImageConfig): readonly HistoryEntry[] {
 }
 
 function epochTime(seconds: number): string {
-  return new Date(seconds * 1000).toISOString();
+  return rfc3339(seconds * 1000);
 }

@@ -20,7 +20,7 @@ import {
   unpackArchives,
 } from '../copy/index.ts';
 import type { CopyStep, TreeSource } from '../plan/index.ts';
-import { createdMtime } from './created-mtime.ts';
+import { createdMtime, latestMtime } from './created-mtime.ts';
 import { fileDigests } from './file-digests.ts';
 import type { OpenedSource, StepContext, StepWork } from './types.ts';
 
@@ -104,7 +104,11 @@ class Copying {
         createdMtime: createdMtime(environment.request),
       });
       // Only files of this machine can change under our hands.
-      const layer = await environment.store.writeLayer(entries, { signal, hashFiles: source.memo !== undefined });
+      const layer = await environment.store.writeLayer(entries, {
+        signal,
+        hashFiles: source.memo !== undefined,
+        ...latestMtime(environment.request),
+      });
       const digests = new Map<EntryContent, Digest>();
       for (const [index, digest] of (layer.fileDigests ?? []).entries()) {
         const content = entries[index]?.content;

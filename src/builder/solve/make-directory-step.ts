@@ -3,7 +3,7 @@ import { type BytePath, bytePathFromText } from '../../core/index.ts';
 import type { LayerEntry, LayerRef } from '../../layers/index.ts';
 import { resolveOwner } from '../copy/index.ts';
 import type { MakeDirectory } from '../plan/index.ts';
-import { createdMtime } from './created-mtime.ts';
+import { createdMtime, latestMtime } from './created-mtime.ts';
 import type { StepContext, StepWork } from './types.ts';
 
 export async function makeDirectoryStep(context: StepContext, operation: MakeDirectory): Promise<StepWork> {
@@ -37,5 +37,5 @@ async function execute(context: StepContext, { path, user }: MakeDirectory): Pro
       mtime: createdMtime(environment.request),
     });
   }
-  return store.writeLayer(made ? entries : [], { signal });
+  return store.writeLayer(made ? entries : [], { signal, ...latestMtime(environment.request) });
 }

@@ -5,6 +5,7 @@ import { chainIdOf, type Digest } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
 import type { StepResult } from '../../sandbox/index.ts';
 import { proxyArguments, type RunOperation } from '../plan/index.ts';
+import { latestMtime } from './created-mtime.ts';
 import { LogTail } from './log-tail.ts';
 import { mountInputs, type OpenedMounts, openMounts } from './mounts.ts';
 import { chainDigest, type StepContext, type StepWork } from './types.ts';
@@ -64,17 +65,17 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
         },
       },
     );
-    const failure = describeFailure(result);
+    const failure = describeFailure(result, tail.lines().length > 0);
     if (failure) {
       throw new TsbuildError({
         code: 'build-run-failed',
         message: `${step.title} ${failure.message}`,
-        hint: failure.hint,
+        ...(failure.hint !== undefined && { hint: failure.hint }),
         source: step.location,
         log: tail.lines(),
       });
     }
-    const layer = await draft.diff({ signal, lowers, ...latestMtime(context) });
+    const layer = await draft.diff({ signal, lowers, ...latestMtime(request) });
     await draft.commit(chainIdOf(chainDigest(below) ?? undefined, layer.diffId));
     return layer;
   } catch (error) {
@@ -83,13 +84,6 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
   } finally {
     await mounts?.release();
   }
-}
-
-/** With rewrite-timestamp, nothing in a new layer is younger than SOURCE_DATE_EPOCH. */
-function latestMtime({ environment: { request } }: StepContext): { latestMtime?: bigint } {
-  const rewrite = request.exports.some((one) => one.rewriteTimestamp);
-  if (!rewrite || request.sourceDateEpoch === undefined) return {};
-  return { latestMtime: BigInt(request.sourceDateEpoch) * 1_000_000_000n };
 }
 
 /** The proxy variables, declared by an ARG or not. */
@@ -115,11 +109,12 @@ function checkAllowed({ environment, step }: StepContext, operation: RunOperatio
     throw refuse('--security=insecure', 'security.insecure');
 }
 
-function describeFailure({ exit }: StepResult): { message: string; hint: string } | undefined {
+function describeFailure({ exit }: StepResult, printed: boolean): { message: string; hint?: string } | undefined {
+  const output = printed ? { hint: 'The last lines above say why; --progress=plain shows all of the output.' } : {};
   switch (exit.kind) {
     case 'exited':
       if (exit.code === 0) return undefined;
-      return { message: `did not succeed: exit code ${exit.code}`, hint: hintFor(exit.code) };
+      return { message: `did not succeed: exit code ${exit.code}`, ...output, ...hintFor(exit.code) };
     case 'killed':
       return {
         message: `was killed by ${exit.signal}`,
@@ -133,10 +128,11 @@ function describeFailure({ exit }: StepResult): { message: string; hint: string 
   }
 }
 
-function hintFor(code: number): string {
-  if (code === 126) return 'The program was found but cannot be run: is it executable, and built for this platform?';
-  if (code === 127) return 'The program was not found: is it installed in the image, and in PATH?';
+function hintFor(code: number): { hint?: string } {
+  if (code === 126) {
+    return { hint: 'The program was found but cannot be run: is it executable, and built for this platform?' };
+  }
+  if (code === 127) return { hint: 'The program was not found: is it installed in the image, and in PATH?' };
   const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
-  if (code > 128 && signal) return `The command ended by ${signal}; look at the last lines of its output above.`;
-  return 'The last lines above say why; --progress=plain shows all of the output.';
+  return code > 128 && signal ? { hint: `The command was ended by ${signal}.` } : {};
 }

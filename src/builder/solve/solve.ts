@@ -16,6 +16,7 @@ import {
 import type { LayerRef } from '../../layers/index.ts';
 import { type CachedStep, lookUpStep, rememberStep, stepKey } from '../cache/index.ts';
 import type { Operation, Plan, PlannedStage, Step, TreeSource } from '../plan/index.ts';
+import { rfc3339 } from '../rfc3339.ts';
 import { copyStep } from './copy-step.ts';
 import { makeDirectoryStep } from './make-directory-step.ts';
 import { runStep } from './run-step.ts';
@@ -117,7 +118,7 @@ export async function solvePlan(
       const info: StepInfo = { id: stepId(prefix, stage, index), title: step.title, source: step.location };
       // A step starts when what it reads from is there, so that its time is its own.
       for (const source of sourcesOf(step.operation)) await sourceDigest(source);
-      const done = await reportStep(info, async () => {
+      const done = await reportStep(info, inner, async () => {
         const context: StepContext = {
           environment,
           id: info.id,
@@ -172,7 +173,11 @@ export async function solvePlan(
     return { ...(await doing), cached: false };
   };
 
-  const reportStep = async (info: StepInfo, work: () => Promise<CachedStep & { cached: boolean }>) => {
+  const reportStep = async (
+    info: StepInfo,
+    inner: AbortSignal,
+    work: () => Promise<CachedStep & { cached: boolean }>,
+  ) => {
     const { events, now } = environment;
     throwIfAborted(signal);
     const started = now();
@@ -185,7 +190,8 @@ export async function solvePlan(
       return done;
     } catch (error) {
       const located = locateFailure(error, info.source);
-      if (isTsbuildError(located) && !stopping.has(located.code)) finish('failed', located);
+      // What fails after the others were told to stop, failed because of that.
+      if (isTsbuildError(located) && !inner.aborted) finish('failed', located);
       else finish('cancelled');
       throw located;
     }
@@ -251,5 +257,5 @@ function locateFailure(error: unknown, source: SourceLocation | undefined): unkn
 
 function createdTime({ request, now }: SolveEnvironment): string {
   const milliseconds = request.sourceDateEpoch === undefined ? now() : request.sourceDateEpoch * 1000;
-  return new Date(milliseconds).toISOString();
+  return rfc3339(milliseconds);
 }

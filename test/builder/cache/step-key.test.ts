@@ -28,6 +28,7 @@ describe('a step key', () => {
     ['nothing beneath', { ...base, below: null }],
     ['an input', { ...base, inputs: [below] }],
     ['the order of inputs', { ...base, inputs: [input, below] }],
+    ['a clamp of file times', { ...base, latestMtime: 1n }],
     ['the platform', { ...base, platform: { os: 'linux', architecture: 'arm64' } }],
   ])('changes with %s', (_, parts) => {
     expect(stepKey(parts)).not.toBe(stepKey(base));

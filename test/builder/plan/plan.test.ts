@@ -307,10 +307,10 @@ describe('mounts', () => {
 describe('a mistake', () => {
   test.each([
     [
-      'a stage that does not exist yet',
-      'FROM scratch\nCOPY --from=later a b\nFROM scratch AS later',
+      'a stage that comes later',
+      'FROM scratch AS first\nCOPY --from=later a b\nFROM scratch AS later',
       'plan-stage-order',
-      { target: '0' },
+      { target: 'first' },
     ],
     ['a stage that reads from itself', 'FROM scratch AS me\nCOPY --from=me a b', 'plan-stage-cycle', {}],
     ['an index that is no stage', 'FROM scratch\nCOPY --from=3 a b', 'plan-stage-not-found', {}],

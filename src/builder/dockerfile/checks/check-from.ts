@@ -1,8 +1,7 @@
 /** The checks of FROM and of the ARGs before it. They hold for every stage, built or not. */
-import { isTsbuildError } from '../../../core/index.ts';
+import { isTsbuildError, nearest, suggestion } from '../../../core/index.ts';
 import { type Platform, parsePlatform, parseReference } from '../../../image/index.ts';
 import { expandWord } from '../expand/expand.ts';
-import { nearest, suggestion } from '../read/suggest.ts';
 import type { FromInstruction, ParsedDockerfile } from '../types.ts';
 import type { Warnings } from './warnings.ts';
 

@@ -2,8 +2,8 @@
  * The checks that follow the variables of a stage from top to bottom. They hold only for stages that are built.
  * What a base image brings is not known here unless told; PATH is taken to be there, everything else not.
  */
+import { nearest, suggestion } from '../../../core/index.ts';
 import { expandWord, expandWords } from '../expand/expand.ts';
-import { nearest, suggestion } from '../read/suggest.ts';
 import type { Instruction, ParsedDockerfile, ParsedStage, RunInstruction, StageInstruction, Word } from '../types.ts';
 import { type GlobalArgs, globalArgsOf, longestValue } from './check-from.ts';
 import type { Warnings } from './warnings.ts';

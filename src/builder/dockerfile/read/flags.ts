@@ -2,10 +2,9 @@
  * `--name=value` between the keyword and the arguments. Our own code: dockerfile-ast splits a quoted value at its
  * spaces, does not know that `--` ends the flags, and finds no flags on half of the instructions.
  */
-import type { ErrorCode, Range } from '../../../core/index.ts';
+import { type ErrorCode, nearest, type Range, suggestion } from '../../../core/index.ts';
 import { isSpace, skipSpace } from '../expand/white-space.ts';
 import type { Report } from './report.ts';
-import { nearest, suggestion } from './suggest.ts';
 import type { Piece } from './words.ts';
 
 export interface FlagSplit {

@@ -4,9 +4,9 @@
  * Invariant: `from` is never expanded; keys are checked in the order written, as BuildKit does, so `required` and
  * `size` must stand after `type`.
  */
+import { nearest, suggestion } from '../../../core/index.ts';
 import { goBool } from '../text/directives.ts';
 import type { MountFlag } from '../types.ts';
-import { nearest, suggestion } from './suggest.ts';
 
 export type MountType = MountFlag['type'];
 export type CacheSharing = 'shared' | 'private' | 'locked';

@@ -3,6 +3,7 @@
  * one with a wrong flag is kept without the flag.
  */
 
+import { nearest, suggestion } from '../../../core/index.ts';
 import { trimEnd } from '../expand/white-space.ts';
 import type { LineReader, LogicalLine } from '../text/lines.ts';
 import type { Heredoc, Instruction, OnbuildInstruction } from '../types.ts';
@@ -17,7 +18,6 @@ import { mixedArray, readCommandInstruction, readHealthcheck, readRun, readShell
 import { readArg, readExpose, readPairs, readVolume, readWord } from './read-words.ts';
 import type { Report } from './report.ts';
 import { instructionNames, lineStructure } from './structure.ts';
-import { nearest, suggestion } from './suggest.ts';
 
 const withJson = new Set(['ADD', 'COPY', 'RUN', 'CMD', 'ENTRYPOINT', 'SHELL', 'VOLUME']);
 const withHeredocs = new Set(['ADD', 'COPY', 'RUN']);

@@ -1,4 +1,5 @@
 /** RUN, CMD, ENTRYPOINT, SHELL and HEALTHCHECK: instructions that hold a command. */
+import { nearest, suggestion } from '../../../core/index.ts';
 import { parseDuration } from '../duration.ts';
 import { isSpace, skipSpace } from '../expand/white-space.ts';
 import type {
@@ -15,7 +16,6 @@ import { type FlagValue, readFlags } from './flags.ts';
 import { readJsonArray } from './json-array.ts';
 import { argumentsRange, type InstructionLine } from './line.ts';
 import { checkMount, splitMount } from './mount.ts';
-import { nearest, suggestion } from './suggest.ts';
 
 const networks = ['default', 'none', 'host'];
 const securities = ['sandbox', 'insecure'];

@@ -2,9 +2,9 @@
  * Parser directives: `# syntax=`, `# escape=`, `# check=`, only on the very first lines. The first line that is not one
  * of them, even another comment or an empty line, ends them.
  */
+import { nearest, suggestion } from '../../../core/index.ts';
 import { isSpace, skipSpace } from '../expand/white-space.ts';
 import type { Report } from '../read/report.ts';
-import { nearest, suggestion } from '../read/suggest.ts';
 import type { Directives } from '../types.ts';
 
 export interface DirectiveLines {
