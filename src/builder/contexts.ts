@@ -4,7 +4,6 @@
  */
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import { bytePathFromText, TsbuildError } from '../core/index.ts';
-import type { Tree } from '../layers/index.ts';
 import {
   type BuildContext,
   createHashMemo,
@@ -42,22 +41,21 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
       return openContext(chosen, { temporary, signal: ports.signal });
     });
   const main = () => contextOf('', () => request.context);
-  const trees = new Map<string, Promise<Tree>>();
-  const mainTree = () => once(trees, '', async () => (await main()).tree(ignoreFor(request)));
+  const open = (name: string | undefined): Promise<OpenedSource> =>
+    once(sources, name ?? '', async () => {
+      const context = name === undefined ? await main() : await contextOf(name, () => namedSource(request, name));
+      const memo = await createHashMemo(ports.store, context.key);
+      memos.push(memo);
+      return { tree: await context.tree(name === undefined ? ignoreFor(request) : undefined, memo), memo };
+    });
 
   return {
     readDockerfile: () => readDockerfile(request, main),
-    open: (name) =>
-      once(sources, name ?? '', async () => {
-        const context = name === undefined ? await main() : await contextOf(name, () => namedSource(request, name));
-        const memo = await createHashMemo(ports.store, context.key);
-        memos.push(memo);
-        return { tree: name === undefined ? await mainTree() : await context.tree(), memo };
-      }),
+    open,
     ignored: async () => {
       // A remote context is not fetched for the sake of a warning.
       if (request.context.kind !== 'directory') return () => false;
-      const tree = await mainTree();
+      const { tree } = await open(undefined);
       return (path) => 'hiddenBy' in tree && (tree as DirectoryTree).hiddenBy(bytePathFromText(path)) !== undefined;
     },
     save: async () => {

@@ -2,8 +2,8 @@
  * Content digests of context files, remembered between builds by (device, inode, size, mtime, ctime): an unchanged context
  * is not read again. One compact file per context under the store's `cache/`; losing it costs time only.
  *
- * Invariant: a file that was changed within two seconds of being hashed is not remembered, for a second change could
- * leave its times as they are (git calls such entries racily clean).
+ * Invariant: a file that was changed less than two seconds before the memo was opened, or later, is not remembered, for
+ * a second change could leave its times as they are (git calls such entries racily clean).
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -19,9 +19,7 @@ export interface HashMemo {
   recall(stamp: FileStamp): Digest | undefined;
   /** Digests of the contents of file entries; what is not known is read by the store's workers. */
   digests(entries: readonly TreeEntry[], signal: AbortSignal): Promise<ReadonlyMap<TreeEntry, Digest>>;
-  /** What is remembered for one entry. Ask before reading: the time of the question decides what `set` may remember. */
-  get(entry: TreeEntry): Digest | undefined;
-  /** Remembers what was read after `get` knew nothing. */
+  /** Remembers what was read of an entry whose digest was not known. */
   set(entry: TreeEntry, digest: Digest): void;
   /** Writes what is new. Never fails a build: a memo that cannot be written is only not there next time. */
   save(): Promise<void>;
@@ -42,23 +40,14 @@ export async function createHashMemo(
   const folder = join(store.root, 'cache', 'context-hashes');
   const file = join(folder, digestHex(digestOf(contextKey)));
   const records = new HashRecords(await readOptional(file));
-  /** When an entry was asked for in vain, nanoseconds: not later than the reading of its content. */
-  const asked = new WeakMap<TreeEntry, bigint>();
+  /** Nanoseconds; whatever is remembered was read later. */
+  const opened = BigInt(now()) * 1_000_000n;
   let isChanged = false;
-
-  const known = (entry: TreeEntry): Digest | undefined => {
-    if (entry.contentDigest) return entry.contentDigest;
-    const stamp = stampOf(entry);
-    const digest = stamp && records.get(stamp);
-    if (!digest) asked.set(entry, BigInt(now()) * 1_000_000n);
-    return digest;
-  };
 
   const remember = (entry: TreeEntry, digest: Digest): void => {
     const stamp = stampOf(entry);
-    const hashedAt = asked.get(entry);
-    if (!stamp || hashedAt === undefined || !digest.startsWith('sha256:')) return;
-    if (stamp.records.integer(stamp.entry, 'ctime') > hashedAt - racy || entry.mtime > hashedAt - racy) {
+    if (!stamp || !digest.startsWith('sha256:')) return;
+    if (stamp.records.integer(stamp.entry, 'ctime') > opened - racy || entry.mtime > opened - racy) {
       isChanged = records.delete(stamp) || isChanged;
       return;
     }
@@ -68,14 +57,14 @@ export async function createHashMemo(
 
   return {
     recall: (stamp) => records.get(stamp),
-    get: known,
     set: remember,
 
     async digests(entries, signal) {
       const found = new Map<TreeEntry, Digest>();
       const unknown: TreeEntry[] = [];
       for (const entry of entries) {
-        const digest = known(entry);
+        const stamp = stampOf(entry);
+        const digest = entry.contentDigest ?? (stamp && records.get(stamp));
         if (digest) found.set(entry, digest);
         else if (entry.content) unknown.push(entry);
       }

@@ -10,17 +10,20 @@ import { createDigestHasher, type Digest, type DigestHasher } from '../../image/
 import type { EntryKind, TreeEntry } from '../../layers/index.ts';
 import type { SelectedEntry, SelectedItem, Selection } from './selection.ts';
 
-/** The files whose content digest `selectionDigest` needs and that do not carry one. */
-export function selectionFiles(selection: Selection): readonly TreeEntry[] {
+/** Every file of a selection, once. */
+export function selectedFiles(selection: Selection): readonly TreeEntry[] {
   const files: TreeEntry[] = [];
   for (const item of selection.items) {
     if (item.kind !== 'entries') continue;
-    for (const { entry } of item.entries) {
-      if (entry.kind === 'file' && entry.contentDigest === undefined) files.push(entry);
-    }
+    for (const { entry } of item.entries) if (entry.kind === 'file') files.push(entry);
   }
   // Two sources may name one file.
   return selection.items.length > 1 ? [...new Set(files)] : files;
+}
+
+/** Those whose content digest `selectionDigest` needs and that do not carry one. */
+export function selectionFiles(selection: Selection): readonly TreeEntry[] {
+  return selectedFiles(selection).filter((entry) => entry.contentDigest === undefined);
 }
 
 /** @param digests content digests by entry, for what `selectionFiles` named */

@@ -15,6 +15,7 @@ import {
   remoteSource,
   type Selection,
   selectCopy,
+  selectedFiles,
   selectionDigest,
   selectionFiles,
   unpackArchives,
@@ -71,7 +72,7 @@ class Copying {
     const { source, selection } = await this.#select();
     const { environment, signal } = this.#context;
     const files = selectionFiles(selection);
-    if (isMostlyUnknown(source, files)) await this.write();
+    if (source.memo && isMostOf(files, selectedFiles(selection))) await this.write();
     for (const entry of files) {
       const digest = entry.content && this.#packed?.digests.get(entry.content);
       if (digest) source.memo?.set(entry, digest);
@@ -84,9 +85,10 @@ class Copying {
   async write(): Promise<LayerRef> {
     this.#packed ??= await this.#pack();
     const { source, selection } = await this.#select();
-    for (const entry of source.memo && this.#digests ? selectionFiles(selection) : []) {
+    for (const entry of source.memo && this.#digests ? selectedFiles(selection) : []) {
       const packed = entry.content && this.#packed.digests.get(entry.content);
-      if (packed !== undefined && packed !== this.#digests?.get(entry)) throw changed(entry);
+      const keyed = entry.contentDigest ?? this.#digests?.get(entry);
+      if (packed !== undefined && packed !== keyed) throw changed(entry);
     }
     return this.#packed.layer;
   }
@@ -184,15 +186,11 @@ interface Packed {
   readonly digests: ReadonlyMap<EntryContent, Digest>;
 }
 
-function isMostlyUnknown({ memo }: OpenedSource, files: readonly TreeEntry[]): boolean {
-  if (!memo) return false;
-  let total = 0;
-  let unknown = 0;
-  for (const entry of files) {
-    total += entry.size;
-    if (memo.get(entry) === undefined) unknown += entry.size;
-  }
-  return unknown * 2 > total;
+/** By bytes. */
+function isMostOf(some: readonly TreeEntry[], all: readonly TreeEntry[]): boolean {
+  if (some.length === 0) return false;
+  const sizeOf = (entries: readonly TreeEntry[]) => entries.reduce((sum, entry) => sum + entry.size, 0);
+  return sizeOf(some) * 2 > sizeOf(all);
 }
 
 function changed(entry: TreeEntry): TsbuildError {

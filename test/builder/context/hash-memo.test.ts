@@ -60,6 +60,63 @@ test('a file changed just before it was hashed is not trusted the next time', as
   expect(store.read).toEqual(['a', 'a']);
 });
 
+test('a tree that is opened with it knows what is remembered, and only that', async () => {
+  using folder = folderOf({ 'context/a': '1', 'context/d/b': '2', 'store/': '' });
+  const store = countingStore(folder.at('store'));
+  await digests(store, folder.at('context'));
+  const memo = await createHashMemo(store, folder.at('context'), later);
+  const tree = openDirectoryTree(folder.at('context'), { memo });
+  const [a, d] = tree.list(bytePathFromText(''));
+  expect(a?.contentDigest).toBe(digestOf('1'));
+  const [b] = tree.list(bytePathFromText('d'));
+  expect([d?.contentDigest, b?.contentDigest]).toEqual([undefined, undefined]);
+  expect([
+    ...(
+      await memo.digests(
+        [a, b].flatMap((entry) => entry ?? []),
+        signal,
+      )
+    ).values(),
+  ]).toEqual([digestOf('1'), digestOf('2')]);
+  expect(store.read).toEqual(['a', 'd/b']);
+});
+
+test('what another reader hashed is remembered when it says so', async () => {
+  using folder = folderOf({ 'context/a': '1', 'store/': '' });
+  const store = countingStore(folder.at('store'));
+  const memo = await createHashMemo(store, folder.at('context'), later);
+  for (const entry of openDirectoryTree(folder.at('context')).list(bytePathFromText('')))
+    memo.set(entry, digestOf('1'));
+  await memo.save();
+  expect(await digests(store, folder.at('context'))).toEqual([digestOf('1')]);
+  expect(store.read).toEqual([]);
+});
+
+test('files are found in whatever order they are asked for, and one that is replaced is forgotten', async () => {
+  const names = Array.from({ length: 40 }, (_, index) => `f${index}`);
+  using folder = folderOf({ 'store/': '', ...Object.fromEntries(names.map((name) => [`context/${name}`, name])) });
+  const store = countingStore(folder.at('store'));
+  const entries = () => [...openDirectoryTree(folder.at('context')).list(bytePathFromText(''))];
+  const ask = async (asked: ReturnType<typeof entries>, now = later) => {
+    const memo = await createHashMemo(store, folder.at('context'), now);
+    const found = await memo.digests(asked, signal);
+    await memo.save();
+    return asked.map((entry) => found.get(entry));
+  };
+  const expected = (asked: ReturnType<typeof entries>) => asked.map((entry) => digestOf(entry.path));
+  await ask(entries());
+  const reversed = entries().reverse();
+  expect(await ask(reversed)).toEqual(expected(reversed));
+  const few = entries().filter((_, index) => index % 7 === 3);
+  expect(await ask(few)).toEqual(expected(few));
+  expect(await ask(entries())).toEqual(expected(entries()));
+  expect(store.read).toHaveLength(names.length);
+  writeFileSync(folder.at('context/f7'), 'other');
+  expect((await ask(entries(), Date.now))[36]).toBe(digestOf('f6'));
+  expect((await ask(entries(), Date.now))[37]).toBe(digestOf('other'));
+  expect(store.read.slice(names.length)).toEqual(['f7', 'f7']);
+});
+
 test('a damaged memo is not believed', async () => {
   using folder = folderOf({ 'context/a': '1', 'store/': '' });
   const store = countingStore(folder.at('store'));
