@@ -1,9 +1,10 @@
 /**
- * Paths inside a tree, pure string work: joining, parents, and the one resolution of symlinks that every tree and every
- * destination shares. A link is text in the tree, never asked of the kernel, so nothing leads out of the root.
+ * Paths inside a tree, pure string work: joining, parents, and the resolution of symlinks that contexts and destinations
+ * share with layers. A link is text in the tree, never asked of the kernel, so nothing leads out of the root.
  * Invariant: a resolved path has no empty, `.` or `..` component.
  */
-import { type BytePath, bytePathToText, TsbuildError } from '../../core/index.ts';
+import type { BytePath } from '../../core/index.ts';
+import { resolvePlace } from '../../layers/index.ts';
 
 export const rootPath = '' as BytePath;
 
@@ -41,33 +42,28 @@ export function resolveInTree(
   lookup: (path: BytePath) => Resolvable | undefined,
   followLast = true,
 ): BytePath {
-  let left = path.split('/').reverse();
-  let done = rootPath;
-  let links = 0;
-  while (left.length > 0) {
-    const component = left.pop() ?? '';
-    if (component === '' || component === '.') continue;
-    if (component === '..') {
-      done = parentOf(done);
-      continue;
-    }
-    const next = joinPath(done, component);
+  const { folder, name } = followLast ? { folder: path, name: '' } : lastApart(path);
+  const found = resolvePlace(treeRoot, folder, (at, component) => {
+    const next = joinPath(at.path, component);
     const entry = lookup(next);
-    if (entry?.kind !== 'symlink' || (!followLast && left.every((rest) => rest === '' || rest === '.'))) {
-      done = next;
-      continue;
-    }
-    links += 1;
-    if (links > 40) {
-      throw new TsbuildError({
-        code: 'path-loop',
-        message: `${JSON.stringify(bytePathToText(path))} leads through more than 40 symbolic links`,
-        hint: 'Remove the loop of symbolic links.',
-      });
-    }
-    const target = entry.linkTarget ?? '';
-    if (target.startsWith('/')) done = rootPath;
-    left = left.concat(target.split('/').reverse());
-  }
-  return done;
+    return entry?.kind === 'symlink' ? (entry.linkTarget ?? '') : { parent: at, path: next };
+  });
+  return joinPath(found.path, name);
+}
+
+interface Place {
+  readonly parent: Place | undefined;
+  readonly path: BytePath;
+}
+
+const treeRoot: Place = { parent: undefined, path: rootPath };
+
+/** The last component apart from what is above it, unless it is `..`, which has no name of its own. */
+function lastApart(path: string): { readonly folder: string; readonly name: string } {
+  let end = path.length;
+  while (path[end - 1] === '/' || (path[end - 1] === '.' && path[end - 2] === '/')) end -= 1;
+  const clean = path.slice(0, end);
+  const name = baseName(clean);
+  if (name === '..' || name === '.') return { folder: clean, name: '' };
+  return { folder: parentOf(clean), name };
 }

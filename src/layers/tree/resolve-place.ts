@@ -38,7 +38,7 @@ export function resolvePlace<P extends Above<P>>(root: P, path: string, step: (a
       throw new TsbuildError({
         code: 'path-loop',
         message: `resolving ${shown(path)} follows more than ${mostLinks} symlinks`,
-        hint: 'Remove the loop of symlinks from the image.',
+        hint: 'Remove the loop of symlinks.',
       });
     }
     if (next.startsWith('/')) at = root;

@@ -98,6 +98,32 @@ describe('a folder as a tree', () => {
     expect(openDirectoryTree(folder.path, { ignore }).lookup(path(`${deep}/f`))?.kind).toBe('file');
   });
 
+  test('may have paths longer than the kernel takes at once', async () => {
+    using folder = folderOf({});
+    const name = 'd'.repeat(200);
+    const make = `for i in {1..30}; do mkdir ${name}; cd -P ${name}; done; echo -n deep > f; ln -s /f l`;
+    execFileSync('bash', ['-c', make], { cwd: folder.path });
+    try {
+      const deep = Array(30).fill(name).join('/');
+      for (const ignore of ['none', '*\n!**/f\n!**/l']) {
+        const tree = openDirectoryTree(folder.path, { ignore: parseIgnoreFile(ignore, '.dockerignore') });
+        expect(tree.list(path(deep)).map((entry) => [entry.kind, entry.size, entry.linkTarget])).toEqual([
+          ['file', 4, undefined],
+          ['symlink', 0, '/f'],
+        ]);
+        expect((await tree.readFile(path(`${deep}/f`), 10))?.toString()).toBe('deep');
+      }
+    } finally {
+      execFileSync('bash', ['-c', 'rm -rf d*'], { cwd: folder.path });
+    }
+  });
+
+  test('has no extended attributes: BuildKit loses those of context files on their way', () => {
+    using folder = folderOf({ f: '' });
+    execFileSync('setfattr', ['-n', 'user.note', '-v', 'mine', folder.at('f')]);
+    expect(openDirectoryTree(folder.path).lookup(path('f'))?.xattrs).toBeUndefined();
+  });
+
   test('reads no more of a file than its limit', async () => {
     using folder = folderOf({ f: '12345' });
     const tree = openDirectoryTree(folder.path);
@@ -112,6 +138,41 @@ describe('a folder as a tree', () => {
     execFileSync('mv', [folder.at('context/d'), folder.at('context/e')]);
     symlinkSync('../outside', folder.at('context/d'));
     expect(await tree.readFile(path('d/f'), 100)).toBeUndefined();
+  });
+});
+
+describe('a folder that someone changes while it is walked', () => {
+  test.each(['../outside', '/etc', 'e'])(
+    'is not left through a link to %s that takes the place of a directory',
+    (to) => {
+      using folder = folderOf({ 'context/d/x/f': 'mine', 'outside/x/f': 'theirs', 'outside/x/secret': '' });
+      const tree = openDirectoryTree(folder.at('context'));
+      expect(tree.lookup(path('d'))?.kind).toBe('directory');
+      execFileSync('mv', [folder.at('context/d'), folder.at('context/e')]);
+      symlinkSync(to, folder.at('context/d'));
+      expect(() => tree.list(path('d'))).toThrow(
+        expect.objectContaining({ code: 'context-unreadable', hint: expect.stringContaining('nothing writes') }),
+      );
+    },
+  );
+
+  test('is not left through a link further up either', () => {
+    using folder = folderOf({ 'context/d/x/f': 'mine', 'outside/x/f': 'theirs', 'outside/x/secret': '' });
+    const tree = openDirectoryTree(folder.at('context'));
+    expect(tree.list(path('d')).map((entry) => entry.path)).toEqual(['d/x']);
+    execFileSync('mv', [folder.at('context/d'), folder.at('context/e')]);
+    symlinkSync('../outside', folder.at('context/d'));
+    expect(() => tree.list(path('d/x'))).toThrow(expect.objectContaining({ code: 'context-unreadable' }));
+  });
+
+  test('shows a directory that vanished as unreadable, naming it', () => {
+    using folder = folderOf({ 'd/f': '' });
+    const tree = openDirectoryTree(folder.path);
+    tree.lookup(path('d'));
+    execFileSync('rm', ['-r', folder.at('d')]);
+    expect(() => tree.list(path('d'))).toThrow(
+      expect.objectContaining({ message: `${folder.at('d')} cannot be read: ENOENT` }),
+    );
   });
 });
 
@@ -134,6 +195,13 @@ describe('an ignored path', () => {
     expect(tree.hiddenBy(path('a/d'))).toBe('x.dockerignore');
     expect(tree.hiddenBy(path('none'))).toBeUndefined();
     expect(tree.hiddenBy(path('f'))).toBeUndefined();
+  });
+
+  test('is not looked for outside of the folder', () => {
+    using folder = folderOf({ 'context/a': '', 'context/up': { link: '../outside' }, 'outside/f': '' });
+    const tree = openDirectoryTree(folder.at('context'), { ignore: parseIgnoreFile('a', '.dockerignore') });
+    expect(tree.hiddenBy(path('up/f'))).toBeUndefined();
+    expect(tree.hiddenBy(path('../outside/f'))).toBeUndefined();
   });
 });
 

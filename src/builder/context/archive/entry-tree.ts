@@ -3,9 +3,8 @@
  * Invariant: entries are sorted with parents first, and hardlinks link to entries of the list, as `LayerDraft.finish`
  * gives them.
  */
-import { open } from 'node:fs/promises';
 import { type BytePath, bytePathToText, TsbuildError } from '../../../core/index.ts';
-import type { LayerEntry, Tree, TreeEntry } from '../../../layers/index.ts';
+import { type LayerEntry, readRange, type Tree, type TreeEntry } from '../../../layers/index.ts';
 import type { IgnoreRules } from '../ignore.ts';
 import type { PatternState } from '../pattern-set.ts';
 import { baseName, parentOf, resolveInTree, rootPath } from '../tree-path.ts';
@@ -98,12 +97,7 @@ async function readWhole(entry: TreeEntry | undefined, limit: number): Promise<B
       hint: 'Make the file smaller.',
     });
   }
-  if (entry.content.kind === 'range') {
-    await using file = await open(entry.content.file, 'r');
-    const bytes = Buffer.alloc(entry.size);
-    await file.read(bytes, 0, entry.size, entry.content.offset);
-    return bytes;
-  }
+  if (entry.content.kind === 'range') return readRange(entry.content, entry.size);
   const chunks: Uint8Array[] = [];
   for await (const chunk of readContent(entry.content, entry.size)) chunks.push(chunk as Uint8Array);
   return Buffer.concat(chunks);

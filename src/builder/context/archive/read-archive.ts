@@ -58,12 +58,37 @@ export async function readArchive(
 export function readContent(content: EntryContent, size: number): Readable {
   if (content.kind === 'bytes') return Readable.from([content.bytes], { objectMode: false });
   if (content.kind === 'range') {
-    if (size === 0) return Readable.from([]);
-    return createReadStream(content.file, { start: content.offset, end: content.offset + size - 1, highWaterMark });
+    if (content.segments) return Readable.from(sparsePieces(content, size), { objectMode: false });
+    return size === 0 ? Readable.from([]) : readPiece(content.file, content.offset, size);
   }
   const fd = openFileBeneath(content.root, content.path);
   if (fd === undefined) throw contextUnreadable(content.path, 'it is no regular file any more');
   return createReadStream('', { fd, highWaterMark, start: 0 });
+}
+
+function readPiece(file: string, start: number, length: number): Readable {
+  return createReadStream(file, { start, end: start + length - 1, highWaterMark });
+}
+
+/** Stored bytes where they belong, zeros between them. */
+async function* sparsePieces(
+  { file, offset, segments = [] }: Extract<EntryContent, { kind: 'range' }>,
+  size: number,
+): AsyncGenerator<Uint8Array> {
+  let from = offset;
+  let at = 0;
+  for (const { position, length } of segments) {
+    yield* zeros(position - at);
+    yield* readPiece(file, from, length);
+    from += length;
+    at = position + length;
+  }
+  yield* zeros(size - at);
+}
+
+function* zeros(count: number): Generator<Uint8Array> {
+  const piece = Buffer.alloc(Math.min(count, highWaterMark));
+  for (let left = count; left > 0; left -= piece.length) yield piece.subarray(0, left);
 }
 
 const blockSize = 512;
