@@ -168,7 +168,8 @@ export interface Store extends BlobSource, BlobSink {
 
   /** The snapshots of a chain as overlayfs lower directories, HIGHEST first; missing ones are unpacked. */
   lowers(chain: readonly LayerRef[], options: ChainOptions): Promise<readonly string[]>;
-  draft(): Promise<SnapshotDraft>;
+  /** @param below the highest of the lower directories, whose root the upper directory is to look like */
+  draft(below?: string): Promise<SnapshotDraft>;
 
   /** Small records by key (hex), e.g. build steps: atomic, last writer wins, damaged ones read as undefined. */
   record(room: string, key: string): Promise<unknown>;

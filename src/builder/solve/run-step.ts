@@ -38,7 +38,7 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
   const chain = await store.lowers(below, { ensure, signal, onNote });
   // overlayfs wants something beneath, even where there is nothing.
   const lowers = chain.length > 0 ? chain : [store.temporaryFolder()];
-  const draft = await store.draft();
+  const draft = await store.draft(chain[0]);
   let mounts: OpenedMounts | undefined;
   try {
     mounts = await openMounts(context, operation);

@@ -166,9 +166,9 @@ export class LocalStore implements Store {
     return this.#parts.snapshots.lowers(chain, options);
   }
 
-  async draft(): Promise<SnapshotDraft> {
+  async draft(below?: string): Promise<SnapshotDraft> {
     const { SnapshotWork } = await import('./snapshot-work.ts');
-    return new SnapshotWork(this.#parts);
+    return new SnapshotWork(this.#parts, below);
   }
 
   /** A path for a temporary file on the store's disk. What is there when the store is closed is removed. */

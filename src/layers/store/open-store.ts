@@ -67,6 +67,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
     bytes,
     snapshots,
     pool,
+    workFolders: [],
     xattrPrefix,
     compressing: new SharedWork(),
     images: new ImageList(layout, presence, options.now ?? Date.now),

@@ -1,31 +1,50 @@
 /**
- * Blobs that are complete but not yet known to be on the disk. A finished draft is synced and renamed in the background
- * while the build goes on; whatever refers to blobs waits for them with `settle`.
+ * Blobs that are complete but not yet known to be on the disk. Finished drafts gather and are synced and renamed in
+ * batches while the build goes on; whatever refers to blobs waits for them with `settle`.
  *
- * Which hazard each sync is for. A killed process loses nothing that was written: the page cache survives, so against
- * kill -9 the private draft and the rename are enough. The syncs are against power loss and kernel crashes:
+ * Why batches: a sync makes the file system commit its journal, and whoever makes a file meanwhile waits for that. One
+ * batch at a time and one in `batchInterval` keeps a build of many small steps out of its own way; somebody who waits
+ * makes the next one start at once.
+ *
+ * Which hazard each sync is for. Against kill -9 the private draft and the rename are enough, for the page cache
+ * survives; what such a kill can lose is the steps whose drafts were still gathering, those of the last fraction of a
+ * second, which the next build runs again. The syncs are against power loss and kernel crashes:
  *  - fdatasync of a draft before its rename: else the name may reach the disk before the bytes, and a blob of the right
  *    name would be empty;
  *  - fsync of `blobs/<algorithm>` in `settle`: else index.json may reach the disk before the name of a blob it needs
  *    (ext4 and XFS order the two, other file systems do not). Once per settle, not once per blob.
  * Invariant: a digest is pending, or its file is complete under the final name, or it is not there.
  */
-import { constants } from 'node:fs';
-import { chmod, open, rename } from 'node:fs/promises';
+import { chmodSync, constants, renameSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Limiter } from '../../core/index.ts';
 import type { Digest } from '../../image/index.ts';
 import { storeFailure } from './failures.ts';
-import { makeFolder } from './layout.ts';
+import { withFolderOf } from './layout.ts';
 
 /** More at once do not make a disk faster, and would take all of libuv's four threads. */
 const syncsAtOnce = 2;
+/** Milliseconds between the end of a batch, or the first blob, and the start of the next batch nobody waits for. */
+const batchInterval = 150;
+
+interface PendingBlob {
+  readonly digest: Digest;
+  readonly draft: string;
+  readonly path: string;
+  readonly work: Promise<void>;
+  readonly done: () => void;
+  readonly fail: (error: unknown) => void;
+}
 
 export class PendingBlobs {
-  readonly #pending = new Map<Digest, Promise<void>>();
+  readonly #pending = new Map<Digest, PendingBlob>();
   readonly #unsyncedFolders = new Set<string>();
-  readonly #limiter = new Limiter(syncsAtOnce);
-  readonly #never = new AbortController().signal;
+  /** What the next batch takes. */
+  #gathering: PendingBlob[] = [];
+  #batch: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  /** Somebody waits for what is gathering. */
+  #hurried = false;
   #failure: unknown;
 
   has(digest: Digest): boolean {
@@ -38,27 +57,33 @@ export class PendingBlobs {
 
   /** Starts to make a finished draft the blob of its digest. Failures are thrown by whoever waits. */
   add(digest: Digest, draft: string, path: string): void {
-    const work = this.#limiter
-      .run(this.#never, () => this.#publish(draft, path))
-      .catch((error: unknown) => {
-        this.#failure ??= error;
-        throw error;
-      })
-      .finally(() => this.#pending.delete(digest));
+    let [done, fail]: [() => void, (error: unknown) => void] = [() => {}, () => {}];
+    const work = new Promise<void>((resolve, reject) => {
+      [done, fail] = [resolve, reject];
+    });
     work.catch(() => {
       // Kept in #failure: the next settle throws it.
     });
-    this.#pending.set(digest, work);
+    const blob = { digest, draft, path, work, done, fail };
+    this.#pending.set(digest, blob);
+    this.#gathering.push(blob);
+    this.#schedule();
   }
 
   /** Resolves when the blob, if it was pending, can be read under its final name. */
   async finished(digest: Digest): Promise<void> {
-    await this.#pending.get(digest);
+    const blob = this.#pending.get(digest);
+    if (blob === undefined) return;
+    if (this.#gathering.includes(blob)) this.#hurry();
+    await blob.work;
   }
 
-  /** Resolves when nothing added so far is pending: to false when some of it was lost, which the next settle throws. */
+  /**
+   * Resolves when nothing added so far is pending: to false when some of it was lost, which the next settle throws.
+   * Unlike `settle` it starts nothing earlier than it would start by itself.
+   */
   async drained(): Promise<boolean> {
-    await Promise.allSettled([...this.#pending.values()]);
+    await Promise.allSettled([...this.#pending.values()].map(({ work }) => work));
     return this.#failure === undefined;
   }
 
@@ -67,6 +92,7 @@ export class PendingBlobs {
    * @throws TsbuildError `store-full`, `store-io`: some blob added since the last settle could not be kept
    */
   async settle(): Promise<void> {
+    if (this.#gathering.length > 0) this.#hurry();
     await this.drained();
     const failure = this.#failure;
     this.#failure = undefined;
@@ -76,22 +102,67 @@ export class PendingBlobs {
     for (const folder of folders) await syncFolder(folder);
   }
 
-  async #publish(draft: string, path: string): Promise<void> {
-    try {
-      const file = await open(draft, constants.O_RDONLY);
-      try {
-        await file.datasync();
-      } finally {
-        await file.close();
+  #schedule(): void {
+    if (this.#batch !== undefined || this.#timer !== undefined || this.#gathering.length === 0) return;
+    if (this.#hurried) this.#start();
+    else this.#timer = setTimeout(() => this.#start(), batchInterval);
+  }
+
+  #hurry(): void {
+    this.#hurried = true;
+    if (this.#batch === undefined) this.#start();
+  }
+
+  #start(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#hurried = false;
+    const batch = this.#gathering;
+    this.#gathering = [];
+    this.#batch = this.#publish(batch).finally(() => {
+      this.#batch = undefined;
+      this.#schedule();
+    });
+  }
+
+  /** All are synced before the first is renamed: a rename between two syncs would be one more commit of the journal. */
+  async #publish(batch: readonly PendingBlob[]): Promise<void> {
+    const failed = new Map<PendingBlob, unknown>();
+    const rest = batch.values();
+    const syncThem = async (): Promise<void> => {
+      for (const blob of rest) {
+        try {
+          await syncFile(blob.draft);
+        } catch (error) {
+          failed.set(blob, error);
+        }
       }
-      await chmod(draft, 0o400);
-      makeFolder(dirname(path));
-      // Over an existing file too: equal if it is sound, and healed if it is not.
-      await rename(draft, path);
-      this.#unsyncedFolders.add(dirname(path));
-    } catch (error) {
-      throw storeFailure(error, `cannot keep the blob ${path}`);
+    };
+    await Promise.all(Array.from({ length: syncsAtOnce }, syncThem));
+    for (const blob of batch) {
+      try {
+        if (failed.has(blob)) throw failed.get(blob);
+        chmodSync(blob.draft, 0o400);
+        // Over an existing file too: equal if it is sound, and healed if it is not.
+        withFolderOf(blob.path, () => renameSync(blob.draft, blob.path));
+        this.#unsyncedFolders.add(dirname(blob.path));
+        blob.done();
+      } catch (error) {
+        const failure = storeFailure(error, `cannot keep the blob ${blob.path}`);
+        this.#failure ??= failure;
+        blob.fail(failure);
+      }
+      if (this.#pending.get(blob.digest) === blob) this.#pending.delete(blob.digest);
     }
+  }
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDONLY);
+  try {
+    await file.datasync();
+  } finally {
+    await file.close();
   }
 }
 

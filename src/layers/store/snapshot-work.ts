@@ -1,13 +1,12 @@
 /**
- * A draft of a snapshot: the upper and work directories of one RUN, in a private folder of `ingest/`, on the file system
- * of the snapshots so that it can become one by a rename.
+ * A draft of a snapshot: the upper directory of one RUN, in a private folder of `ingest/`, on the file system of the
+ * snapshots so that it can become one by a rename; and a work directory beside it, which serves one step after another.
  */
-import { rmdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { systemErrorCode } from '../../core/index.ts';
 import type { Digest } from '../../image/index.ts';
 import type { SnapshotDraft, WrittenLayer } from '../types.ts';
 import { uncompressedLayer } from './layer-work.ts';
+import { copyRoot } from './overlay-root.ts';
 import { removeTree } from './remove-tree.ts';
 import { makeFolders } from './snapshots.ts';
 import type { StoreParts } from './store-parts.ts';
@@ -19,12 +18,14 @@ export class SnapshotWork implements SnapshotDraft {
   readonly #parts: StoreParts;
   #diffId: Digest | undefined;
 
-  constructor(parts: StoreParts) {
+  /** @param below the highest layer beneath: the root directory of the overlay looks like its root until it is changed */
+  constructor(parts: StoreParts, below: string | undefined) {
     this.#parts = parts;
     this.#folder = parts.presence.draft();
     this.upper = join(this.#folder, 'fs');
-    this.work = join(this.#folder, 'work');
-    makeFolders(this.#folder, ['fs', 'work']);
+    makeFolders(this.#folder, ['fs']);
+    if (below !== undefined) copyRoot(below, this.upper);
+    this.work = parts.workFolders.pop() ?? this.#makeWork();
   }
 
   async diff(options: {
@@ -52,23 +53,18 @@ export class SnapshotWork implements SnapshotDraft {
   }
 
   async commit(chainId: Digest): Promise<void> {
-    if (!removedAsEmpty(this.work)) await removeTree(this.work);
     await this.#parts.snapshots.commit(this.#folder, chainId, this.#diffId);
+    this.#parts.workFolders.push(this.work);
   }
 
   async discard(): Promise<void> {
     await removeTree(this.#folder);
+    await removeTree(this.work);
   }
-}
 
-/** What overlayfs leaves there is at most an empty folder in it; asking a thread to find out costs more than the rest. */
-function removedAsEmpty(work: string): boolean {
-  for (const path of [join(work, 'work'), join(work, 'index'), work]) {
-    try {
-      rmdirSync(path);
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') return false;
-    }
+  #makeWork(): string {
+    const folder = this.#parts.presence.draft();
+    makeFolders(folder, []);
+    return folder;
   }
-  return true;
 }

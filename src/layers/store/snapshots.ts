@@ -1,10 +1,10 @@
 /**
- * Unpacked layers in overlayfs form: `snapshots/<chain id>/fs`, with `boot` and `layer` (a diff ID) beside it.
+ * Unpacked layers in overlayfs form: `snapshots/<chain id>/fs`, with `boot` beside it.
  *
  * A snapshot is not synced: it can be made again from its blobs, and writing hundreds of megabytes to the disk before the
  * next RUN may start would be the slowest part of a build. A killed process loses nothing of it; a power loss may. So
  * `boot` names the kernel's boot in which it was written (and under which names overlayfs' marks were), and a snapshot of
- * an earlier boot is unpacked again.
+ * an earlier boot is unpacked again. Its second line is the diff ID of the layer.
  * Invariants: a snapshot is renamed into place when it is complete and is never written to again; a layer is unpacked on
  * top of the snapshots of all layers beneath it, so the lowest missing one comes first.
  */
@@ -39,6 +39,10 @@ export interface SnapshotsParts {
 export class Snapshots {
   readonly #parts: SnapshotsParts;
   readonly #unpacking = new SharedWork<void>();
+  /** Found before: looking at every layer again for every step would make each step slower than the one before it. */
+  readonly #present = new Set<Digest>();
+  /** When a name in the folder of snapshots last changed, as far as this process knows. */
+  #lastChange = 0;
   #form: string | undefined;
 
   constructor(parts: SnapshotsParts) {
@@ -47,6 +51,8 @@ export class Snapshots {
 
   /** The folders of a chain for overlayfs, highest first; what is missing is fetched and unpacked. */
   async lowers(chain: readonly LayerRef[], options: ChainOptions): Promise<readonly string[]> {
+    if (this.#lastChange !== this.#changeTime()) this.#present.clear();
+    this.#lastChange = this.#changeTime();
     const ids = chainIds(chain.map((layer) => layer.diffId));
     const folders = ids.map((id) => join(this.#folder(id), 'fs'));
     const present = ids.map((id) => this.has(id));
@@ -84,8 +90,11 @@ export class Snapshots {
 
   /** Whether a complete snapshot of this boot is there; if so it stays until this process ends. */
   has(chainId: Digest): boolean {
+    if (this.#present.has(chainId)) return true;
     const folder = this.#folder(chainId);
-    return readNote(folder, 'boot') === this.#currentForm() && this.#parts.marks.use(folder);
+    const present = readNote(folder)?.form === this.#currentForm() && this.#parts.marks.use(folder);
+    if (present) this.#present.add(chainId);
+    return present;
   }
 
   /**
@@ -95,10 +104,16 @@ export class Snapshots {
   async commit(draft: string, chainId: Digest, diffId: Digest | undefined): Promise<void> {
     const folder = this.#folder(chainId);
     try {
-      writeFileSync(join(draft, 'boot'), this.#currentForm(), { mode: 0o600 });
-      if (diffId !== undefined) writeFileSync(join(draft, 'layer'), diffId, { mode: 0o600 });
+      // One file, not two: making a file is what costs most here.
+      writeFileSync(join(draft, 'boot'), `${this.#currentForm()}\n${diffId ?? ''}\n`, { mode: 0o600 });
       for (let attempt = 0; !this.has(chainId); attempt += 1) {
-        if (renameIfFree(draft, folder)) return;
+        const known = this.#lastChange === this.#changeTime();
+        if (renameIfFree(draft, folder)) {
+          // Written a moment ago, so `prune` leaves it as it leaves what is marked.
+          this.#present.add(chainId);
+          if (known) this.#lastChange = this.#changeTime();
+          return;
+        }
         if (attempt === 100) throw new Error('its place is taken and given back again and again');
         // One of an earlier boot, or half deleted by hand: out of the way. Another process may be doing the same.
         const stale = this.#parts.presence.draft();
@@ -122,6 +137,11 @@ export class Snapshots {
       await removeTree(draft);
       throw error;
     }
+  }
+
+  /** Zero while there is no such folder. */
+  #changeTime(): number {
+    return statSync(this.#parts.layout.snapshots, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
   #folder(chainId: Digest): string {
@@ -160,10 +180,11 @@ function renameIfFree(from: string, to: string): boolean {
   }
 }
 
-/** A file beside `fs`; undefined when it is not there. */
-function readNote(folder: string, name: 'boot' | 'layer'): string | undefined {
+/** What the file beside `fs` says; undefined when it is not there. */
+function readNote(folder: string): { readonly form: string; readonly diffId: Digest | undefined } | undefined {
   try {
-    return readFileSync(join(folder, name), 'utf8');
+    const [form = '', diffId = ''] = readFileSync(join(folder, 'boot'), 'utf8').split('\n');
+    return { form, diffId: isDigest(diffId) ? diffId : undefined };
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
@@ -198,12 +219,12 @@ export function* snapshotFiles(layout: Layout): Generator<SnapshotFile> {
     const path = join(layout.snapshots, name);
     const status = statSync(path, { throwIfNoEntry: false });
     if (status === undefined) continue;
-    const layer = readNote(path, 'layer');
+    const note = readNote(path);
     yield {
       path,
       chainId: `sha256:${name}`,
-      diffId: isDigest(layer) ? layer : undefined,
-      isOfThisBoot: readNote(path, 'boot')?.startsWith(`${boot} `) === true,
+      diffId: note?.diffId,
+      isOfThisBoot: note?.form.startsWith(`${boot} `) === true,
       used: status.mtimeMs,
     };
   }

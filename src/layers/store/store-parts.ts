@@ -25,5 +25,7 @@ export interface StoreParts {
   readonly records: Records;
   readonly compressing: SharedWork<Digest>;
   readonly xattrPrefix: () => XattrPrefix;
+  /** Work directories of overlays that no step has at the moment. */
+  readonly workFolders: string[];
   readonly pool: { get(): Promise<WorkerPool>; close(): Promise<void> };
 }

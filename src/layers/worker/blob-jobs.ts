@@ -1,7 +1,11 @@
-/** The jobs that read a layer's blob: unpacking it, indexing it, decompressing it. Each verifies the diff ID. */
-import { closeSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
+/**
+ * The jobs that read a layer's blob: unpacking it, indexing it, decompressing it. Each verifies the diff ID.
+ * None syncs: a blob is synced before it gets its name, and an index that a power loss tore is made again.
+ */
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { LayerApplier } from '../apply/layer-applier.ts';
 import type { OverlayXattrPrefix } from '../apply/lower-stack.ts';
+import { PlainApplier } from '../apply/plain-applier.ts';
 import { createTarReader } from '../tar/tar-reader.ts';
 import { LayerIndexBuilder, serializeLayerIndex } from '../tree/layer-index.ts';
 import type { JobControl } from './job-control.ts';
@@ -24,6 +28,26 @@ export interface ApplyLayerOutput {
 export async function applyLayer(input: ApplyLayerInput, control: JobControl): Promise<ApplyLayerOutput> {
   mkdirSync(input.target, { recursive: true });
   const applier = new LayerApplier(input);
+  try {
+    const reader = createTarReader(applier);
+    await readLayerBytes(input, control, (chunk) => reader.write(chunk));
+    reader.end();
+    return { notes: applier.finish() };
+  } catch (error) {
+    throw layerFailure(error, `unpacking the layer ${input.diffId}`);
+  } finally {
+    applier.close();
+  }
+}
+
+export interface ApplyPlainInput extends LayerBlob {
+  /** A directory that holds what the layers below make; after a failure it is of no use. */
+  readonly target: string;
+}
+
+/** Unpacks a layer over what is there, whiteouts taking effect at once. */
+export async function applyPlain(input: ApplyPlainInput, control: JobControl): Promise<ApplyLayerOutput> {
+  const applier = new PlainApplier(input.target);
   try {
     const reader = createTarReader(applier);
     await readLayerBytes(input, control, (chunk) => reader.write(chunk));
@@ -61,7 +85,6 @@ export async function decompress(input: DecompressInput, control: JobControl): P
   const fd = openDraft(input.draft);
   try {
     const { size } = await readLayerBytes(input, control, (chunk) => writeWholly(fd, chunk));
-    fdatasyncSync(fd);
     return { size };
   } catch (error) {
     throw layerFailure(error, `decompressing the layer ${input.diffId}`);
@@ -74,7 +97,6 @@ function writeDraft(path: string, fill: (write: (bytes: Buffer) => void) => void
   const fd = openDraft(path);
   try {
     fill((bytes) => writeWholly(fd, bytes));
-    fdatasyncSync(fd);
   } catch (error) {
     throw layerFailure(error, `writing ${path}`);
   } finally {

@@ -2,7 +2,7 @@
  * The file a new layer is written to: tar bytes through one buffer, hashed as they pass.
  * Invariant: every byte of the file went through the hash once; memory is the buffer's, whatever the layer's size.
  */
-import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { createDigestHasher, type Digest, type DigestHasher } from '../../image/index.ts';
 import { native } from '../native/addon.ts';
 import { encodeHeader, endOfArchive, type HeaderFields } from '../tar/tar-encoder.ts';
@@ -118,11 +118,10 @@ export class LayerDraft {
     this.zeros(paddingOf(size));
   }
 
-  /** Ends the archive and makes it durable. */
+  /** Ends the archive. Whoever gives the file a name syncs it before. */
   finish(): { readonly diffId: Digest; readonly size: number } {
     this.bytes(endOfArchive());
     this.#flush();
-    fdatasyncSync(this.#fd);
     return { diffId: this.#hash.digest(), size: this.#size };
   }
 

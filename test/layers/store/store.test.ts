@@ -257,7 +257,9 @@ describe('layers', () => {
     // A power loss may have torn what an earlier boot wrote.
     writeFileSync(join(first[1] ?? '', '../boot'), 'an earlier boot trusted.');
     writeFileSync(join(first[1] ?? '', 'd/a'), 'torn');
-    await store.lowers(image.layers, noFetch);
+    const later = await openStore(store.root);
+    await later.lowers(image.layers, noFetch);
+    await later.close();
     expect(readFileSync(join(first[1] ?? '', 'd/a'), 'utf8')).toBe('1');
   });
 
