@@ -25,15 +25,18 @@ export async function buildahMissing(): Promise<string | undefined> {
   return (await works('buildah')) ? undefined : 'buildah is not installed';
 }
 
-export async function startBuildah(): Promise<Buildah> {
+/** @param enter what stands in front of a command to run it in another root (`Trixie.enter`) */
+export async function startBuildah(enter: readonly string[] = []): Promise<Buildah> {
   const folder = temporaryFolder('buildah', 0o711);
   const storage = (driver: string) => [
     ...['--root', folder.join('root'), '--runroot', folder.join('run'), '--storage-driver', driver],
   ];
   const overlay = storage('overlay');
-  const global = (await run('buildah', [...overlay, 'images'])).code === 0 ? overlay : storage('vfs');
+  const [probe = '', ...probeArgs] = [...enter, 'buildah', ...overlay, 'images'];
+  const global = (await run(probe, probeArgs)).code === 0 ? overlay : storage('vfs');
   const limits = ulimits();
-  const command = (args: readonly string[]) => ['buildah', ...global, ...args];
+  const command = (args: readonly string[]) => [...enter, 'buildah', ...global, ...args];
+  const must = ([program = '', ...args]: readonly string[]) => mustRun(program, args);
   const buildCommand = (tag: string, context: string, args: readonly string[]) =>
     command([
       ...['build', '--format', 'docker', '--identity-label=false', '--pull-never', '--isolation', 'chroot'],
@@ -41,8 +44,8 @@ export async function startBuildah(): Promise<Buildah> {
     ]);
   return {
     async load(archive, name) {
-      const { text } = await mustRun('buildah', [...global, 'pull', '-q', `docker-archive:${archive}`]);
-      await mustRun('buildah', [...global, 'tag', text.trim(), `localhost/${name}:latest`]);
+      const { text } = await must(command(['pull', '-q', `docker-archive:${archive}`]));
+      await must(command(['tag', text.trim(), `localhost/${name}:latest`]));
     },
     build(tag, context, args, options) {
       const [program = '', ...rest] = buildCommand(tag, context, args);
@@ -53,7 +56,7 @@ export async function startBuildah(): Promise<Buildah> {
     async read(image) {
       const archive = folder.join('read.tar');
       try {
-        await mustRun('buildah', [...global, 'push', '-q', image, `docker-archive:${archive}`]);
+        await must(command(['push', '-q', image, `docker-archive:${archive}`]));
         return readDockerArchive(readFileSync(archive));
       } finally {
         await rm(archive, { force: true });

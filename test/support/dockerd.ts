@@ -39,7 +39,8 @@ export function dockerdMissing(): string | undefined {
     : 'dockerd is not installed (docker.io)';
 }
 
-export async function startDockerd(): Promise<Dockerd> {
+/** @param enter what stands in front of a command to run it in another root (`Trixie.enter`) */
+export async function startDockerd(enter: readonly string[] = []): Promise<Dockerd> {
   const folder = temporaryFolder('dockerd', 0o711);
   const socketPath = folder.join('docker.sock');
   const host = `unix://${socketPath}`;
@@ -48,7 +49,7 @@ export async function startDockerd(): Promise<Dockerd> {
   const child = spawn(
     'setpriv',
     [
-      ...['--pdeathsig', 'TERM', 'dockerd', '--iptables=false', '--ip6tables=false', '--bridge=none'],
+      ...['--pdeathsig', 'TERM', ...enter, 'dockerd', '--iptables=false', '--ip6tables=false', '--bridge=none'],
       ...['--host', host, '--pidfile', folder.join('pid')],
       ...['--data-root', folder.join('data'), '--exec-root', folder.join('exec')],
       // A group of its own, so that none is left behind and no other engine's is touched.
@@ -57,13 +58,30 @@ export async function startDockerd(): Promise<Dockerd> {
     { detached: true, stdio: ['ignore', log, log] },
   );
   const exited = once(child, 'exit');
-  const client = buildClient();
+  const [client = '', ...clientArgs] = enter.length > 0 ? [...enter, 'docker'] : [buildClient()];
   const tryDocker = (args: readonly string[], options: RunOptions = {}) =>
-    run(client, ['-H', host, ...args], { ...options, env: { ...options.env, DOCKER_HOST: undefined } });
+    run(client, [...clientArgs, '-H', host, ...args], { ...options, env: { ...options.env, DOCKER_HOST: undefined } });
   const docker = (args: readonly string[], options: RunOptions = {}) =>
-    mustRun(client, ['-H', host, ...args], { ...options, env: { ...options.env, DOCKER_HOST: undefined } });
+    mustRun(client, [...clientArgs, '-H', host, ...args], {
+      ...options,
+      env: { ...options.env, DOCKER_HOST: undefined },
+    });
   const buildCommand = (tag: string, context: string, args: readonly string[]) => [
-    ...[client, '-H', host, 'build', '--network', 'host', '--progress', 'plain', '-t', tag, ...args, context],
+    ...[
+      client,
+      ...clientArgs,
+      '-H',
+      host,
+      'build',
+      '--network',
+      'host',
+      '--progress',
+      'plain',
+      '-t',
+      tag,
+      ...args,
+      context,
+    ],
   ];
   const engine: Dockerd = {
     host,

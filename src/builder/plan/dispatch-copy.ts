@@ -4,10 +4,10 @@ import { redactText } from '../../core/index.ts';
 import { type CopyInstruction, type CopySource, expandWord, type Heredoc, type Word } from '../dockerfile/index.ts';
 import { locate } from './failure.ts';
 import type { StageState } from './stage-state.ts';
-import { expansionMistake, lookupIn } from './variables.ts';
+import { expansionMistake } from './variables.ts';
 
 export function dispatchCopy(state: StageState, instruction: CopyInstruction): void {
-  const expand = state.expander();
+  const { expand } = state;
   const optional = (word: Word | undefined) => (word ? expand(word) : undefined);
   const add = instruction.kind === 'add';
   const words = instruction.sources.flatMap((source) => (source.kind === 'path' ? [source.word] : []));
@@ -68,7 +68,7 @@ function refuseAddresses(state: StageState, patterns: readonly { text: string }[
 function heredocText(state: StageState, heredoc: Heredoc): string {
   if (!heredoc.expand) return heredoc.content;
   // The body's escape character is always the backslash, whatever the directive says (as in BuildKit).
-  const result = expandWord(heredoc.content, { escape: '\\', lookup: lookupIn(state.env), ignoreQuotes: true });
+  const result = expandWord(heredoc.content, { escape: '\\', lookup: state.lookup, ignoreQuotes: true });
   if (result.error) throw state.fail(heredoc.range, expansionMistake(result.error));
   return result.text;
 }

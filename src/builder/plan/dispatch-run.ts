@@ -4,7 +4,6 @@ import { type Heredoc, isHeredocWord, type RunInstruction } from '../dockerfile/
 import { planMount } from './mounts.ts';
 import { withShell } from './shell-form.ts';
 import type { StageState } from './stage-state.ts';
-import { lookupIn } from './variables.ts';
 
 /** Where a heredoc that begins with `#!` is put to be run. */
 export const scriptFolder = '/dev/pipes';
@@ -60,8 +59,7 @@ function scriptOf({ name, content }: Heredoc): { name: string; text: string } {
 
 /** BuildKit's `|2 A=1 B=2` in front of the command: every ARG in force with the value RUN sees. */
 function argumentTexts(state: StageState): string[] {
-  const lookup = lookupIn(state.env);
-  const values = new Map(state.args.map(({ name, value }) => [name, lookup(name) ?? value ?? '']));
+  const values = new Map(state.args.map(({ name, value }) => [name, state.lookup(name) ?? value ?? '']));
   if (values.size === 0) return [];
-  return [`|${values.size}`, ...[...values].map(([name, value]) => `${name}=${value}`)];
+  return [`|${values.size}`, ...Array.from(values, ([name, value]) => `${name}=${value}`)];
 }

@@ -15,7 +15,7 @@ import { parsePorts } from './ports.ts';
 import { withShell } from './shell-form.ts';
 import { isSignal } from './signals.ts';
 import type { StageState } from './stage-state.ts';
-import { lookupIn, setVariable, steeringArguments } from './variables.ts';
+import { setVariable, steeringArguments } from './variables.ts';
 
 export function dispatch(state: StageState, instruction: StageInstruction): void {
   switch (instruction.kind) {
@@ -25,9 +25,9 @@ export function dispatch(state: StageState, instruction: StageInstruction): void
     case 'add':
       return dispatchCopy(state, instruction);
     case 'workdir':
-      return dispatchWorkdir(state, instruction, state.expander()(instruction.word));
+      return dispatchWorkdir(state, instruction, state.expand(instruction.word));
     case 'env': {
-      const expand = state.expander();
+      const { expand } = state;
       const pairs = instruction.pairs.map((pair) => ({ name: expand(pair.name), value: expand(pair.value) }));
       for (const { name, value } of pairs) {
         state.define(name, value);
@@ -36,7 +36,7 @@ export function dispatch(state: StageState, instruction: StageInstruction): void
       return state.commit(`ENV ${pairs.map(pairText).join(' ')}`);
     }
     case 'label': {
-      const expand = state.expander();
+      const { expand } = state;
       const pairs = instruction.pairs.map((pair) => ({ name: expand(pair.name), value: expand(pair.value) }));
       state.configure({
         Labels: { ...state.config.Labels, ...Object.fromEntries(pairs.map(({ name, value }) => [name, value])) },
@@ -62,12 +62,12 @@ export function dispatch(state: StageState, instruction: StageInstruction): void
       state.configure({ Shell: instruction.args });
       return state.commit(`SHELL ${goList(instruction.args)}`);
     case 'user': {
-      const user = state.expander()(instruction.word);
+      const user = state.expand(instruction.word);
       state.configure({ User: user });
       return state.commit(`USER ${user}`);
     }
     case 'stopsignal': {
-      const signal = state.expander()(instruction.word);
+      const signal = state.expand(instruction.word);
       if (!isSignal(signal)) {
         throw state.fail(instruction.word.range, {
           code: 'plan-value-invalid',
@@ -102,7 +102,7 @@ export function dispatch(state: StageState, instruction: StageInstruction): void
       return state.commit(`EXPOSE ${goList(ports)}`);
     }
     case 'volume': {
-      const expand = state.expander();
+      const { expand } = state;
       const volumes = instruction.words.map((word) => {
         const volume = expand(word);
         if (volume !== '') return volume;
@@ -129,11 +129,13 @@ export function dispatch(state: StageState, instruction: StageInstruction): void
   }
 }
 
+/** As in BuildKit, an absolute path stands in the image as it was written: with its slash at the end, if it has one. */
 function dispatchWorkdir(state: StageState, instruction: StageInstruction, text: string): void {
-  const path = posix.resolve('/', state.workdir, text);
-  state.configure({ WorkingDir: path });
-  if (path === '/') return state.commit('WORKDIR /');
-  state.addStep(instruction, { kind: 'make-directory', path, user: state.config.User ?? '' }, `WORKDIR ${path}`);
+  const written = text.startsWith('/') ? text : posix.resolve('/', state.workdir, text);
+  const path = posix.resolve('/', written);
+  state.configure({ WorkingDir: written });
+  if (path === '/') return state.commit(`WORKDIR ${written}`);
+  state.addStep(instruction, { kind: 'make-directory', path, user: state.config.User ?? '' }, `WORKDIR ${written}`);
 }
 
 function dispatchArg(state: StageState, instruction: ArgInstruction): void {
@@ -142,7 +144,7 @@ function dispatchArg(state: StageState, instruction: ArgInstruction): void {
   for (const { name, value } of instruction.args) {
     const key = name.raw;
     // Later names of the same ARG see the earlier ones.
-    const chosen = options.buildArgs[key] ?? (value ? state.expander()(value) : globals.get(key));
+    const chosen = options.buildArgs[key] ?? (value ? state.expand(value) : globals.get(key));
     if (chosen !== undefined && !steeringArguments.has(key)) state.define(key, chosen);
     state.args = [...state.args, { name: key, value: chosen }];
     texts.push(chosen === undefined ? key : `${key}=${chosen}`);
@@ -156,7 +158,7 @@ function dropCommand(state: StageState): void {
 }
 
 function expandSplit(state: StageState, raw: string): readonly string[] {
-  return expandWords(raw, { escape: state.setting.parsed.directives.escape, lookup: lookupIn(state.env) }).words;
+  return expandWords(raw, { escape: state.setting.parsed.directives.escape, lookup: state.lookup }).words;
 }
 
 function healthConfig({ check }: HealthcheckInstruction): HealthConfig {

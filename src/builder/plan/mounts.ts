@@ -7,7 +7,7 @@ import { tryExpand } from './variables.ts';
 
 /** @throws TsbuildError `plan-value-invalid` at the mount */
 export function planMount(state: StageState, run: RunInstruction, flag: MountFlag): PlannedMount {
-  const expand = tryExpand(state.setting.parsed, state.env);
+  const expand = tryExpand(state.setting.parsed, state.lookup);
   const outcome = resolveMount(flag, expand);
   if (!outcome.ok) throw state.fail(flag.range, { code: 'plan-value-invalid', ...outcome.problem });
   const { mount } = outcome;

@@ -2,13 +2,14 @@
  * What one stage has become while its instructions are planned, top to bottom: environment, configuration, history and
  * steps. The only mutable thing of the planner; it does not outlive `planStage`.
  */
+import posix from 'node:path/posix';
 import { type Range, redactText } from '../../core/index.ts';
 import type { ImageConfig, Platform, RuntimeConfig } from '../../image/index.ts';
 import type { ParsedDockerfile, StageInstruction, Word } from '../dockerfile/index.ts';
 import { failAt, locate, type Mistake } from './failure.ts';
 import type { PlanOptions } from './survey.ts';
 import type { Operation, PlannedHistory, Step, TreeSource } from './types.ts';
-import { expand, lookupIn, setVariable } from './variables.ts';
+import { expand, variablesIn } from './variables.ts';
 
 export interface BuildArgument {
   readonly name: string;
@@ -39,17 +40,18 @@ export class StageState {
   readonly setting: StageSetting;
   readonly steps: Step[] = [];
   readonly history: PlannedHistory[] = [];
-  /** ENV and ARG together, what expansion and RUN see. */
-  env: readonly string[];
   args: readonly BuildArgument[];
   image: ImageConfig;
   /** CMD was set in this stage (not inherited). */
   commandSet = false;
+  /** ENV and ARG together, in the order of their first definition. */
+  readonly #variables: Map<string, string>;
+  #env: readonly string[] | undefined;
 
   constructor(setting: StageSetting, inherited: InheritedState) {
     this.setting = setting;
     this.image = inherited.image;
-    this.env = inherited.env;
+    this.#variables = variablesIn(inherited.env);
     this.args = inherited.args;
   }
 
@@ -57,25 +59,31 @@ export class StageState {
     return this.image.config;
   }
 
-  /** Absolute; '/' when none was set. */
+  /** Absolute and plain; '/' when none was set. */
   get workdir(): string {
-    return this.config.WorkingDir || '/';
+    return posix.resolve('/', this.config.WorkingDir ?? '');
   }
 
   configure(change: Partial<RuntimeConfig>): void {
     this.image = { ...this.image, config: { ...this.config, ...change } };
   }
 
-  /** Sets a variable for expansion and RUN, not in the image. */
-  define(name: string, value: string): void {
-    this.env = setVariable(this.env, name, value);
+  /** ENV and ARG together, what RUN sees: the same list until the next definition, for a stage may have thousands of steps. */
+  get env(): readonly string[] {
+    this.#env ??= Array.from(this.#variables, ([name, value]) => `${name}=${value}`);
+    return this.#env;
   }
 
-  /** Words of one instruction all see the variables as they were before it. */
-  expander(): (word: Word) => string {
-    const lookup = lookupIn(this.env);
-    return (word) => expand(this.setting.parsed, word, lookup);
+  /** Sets a variable for expansion and RUN, not in the image. Words of one instruction are all expanded before. */
+  define(name: string, value: string): void {
+    this.#variables.set(name, value);
+    this.#env = undefined;
   }
+
+  /** The variables as they are now. */
+  readonly lookup = (name: string): string | undefined => this.#variables.get(name);
+
+  readonly expand = (word: Word): string => expand(this.setting.parsed, word, this.lookup);
 
   commit(createdBy: string): void {
     this.history.push({ createdBy });

@@ -76,9 +76,8 @@ export function expand(parsed: ParsedDockerfile, word: Word, lookup: (name: stri
 /** An expander whose failures are values, for readers that say themselves where they are. */
 export function tryExpand(
   parsed: ParsedDockerfile,
-  env: readonly string[],
+  lookup: (name: string) => string | undefined,
 ): (text: string) => string | { readonly message: string; readonly hint: string } {
-  const lookup = lookupIn(env);
   return (text) => {
     const { error, text: expanded } = expandWord(text, { escape: parsed.directives.escape, lookup });
     return error ? { message: error.message, hint: error.hint } : expanded;
@@ -101,7 +100,7 @@ export function variableName(entry: string): string {
   return equals < 0 ? entry : entry.slice(0, equals);
 }
 
-export function lookupIn(env: readonly string[]): (name: string) => string | undefined {
-  const values = new Map(env.map((entry) => [variableName(entry), entry.slice(variableName(entry).length + 1)]));
-  return (name) => values.get(name);
+/** A `NAME=value` list by name; the last of a name counts. */
+export function variablesIn(env: readonly string[]): Map<string, string> {
+  return new Map(env.map((entry) => [variableName(entry), entry.slice(variableName(entry).length + 1)]));
 }
