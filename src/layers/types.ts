@@ -123,6 +123,29 @@ export interface SnapshotDraft {
   discard(): Promise<void>;
 }
 
+/** What stands in a root copy for the time of a step, where nothing can be mounted. */
+export type PlacedTree =
+  /** A copy of a plain folder, `source` resolved inside it. `keep`: afterwards the folder is what the step made of the copy. */
+  | { readonly kind: 'folder'; readonly folder: string; readonly source: string; readonly keep: boolean }
+  /** A copy of what unpacked layers, highest first, show at `source`. */
+  | { readonly kind: 'layers'; readonly lowers: readonly string[]; readonly source: string }
+  | { readonly kind: 'empty'; readonly mode: number };
+
+/** A private directory that holds all that a chain makes, for one step that runs where nothing can be mounted. */
+export interface RootCopy {
+  readonly path: string;
+  /**
+   * Puts a copy of a tree at an absolute path of the root until the step has ended; what is there is hidden meanwhile.
+   * @throws TsbuildError `sandbox-mount-failed`
+   */
+  place(target: string, tree: PlacedTree): Promise<void>;
+  /** The layer of what the step changed, put into the store. What was placed is taken away before. */
+  diff(options: { readonly signal: AbortSignal; readonly latestMtime?: bigint }): Promise<WrittenLayer>;
+  /** Hands the root on to the next step, whose chain has this layer more; without it the root goes with `release`. */
+  keep(layer: LayerRef): void;
+  release(): Promise<void>;
+}
+
 export interface StoredImage {
   /** Full reference, `docker.io/library/app:1`; undefined for an image without a name. */
   readonly name: string | undefined;
@@ -170,6 +193,8 @@ export interface Store extends BlobSource, BlobSink {
   lowers(chain: readonly LayerRef[], options: ChainOptions): Promise<readonly string[]>;
   /** @param below the highest of the lower directories, whose root the upper directory is to look like */
   draft(below?: string): Promise<SnapshotDraft>;
+  /** A copy of what a chain makes. Within this process it is the one the step before left, where there is one. */
+  rootCopy(chain: readonly LayerRef[], options: ChainOptions): Promise<RootCopy>;
 
   /** Small records by key (hex), e.g. build steps: atomic, last writer wins, damaged ones read as undefined. */
   record(room: string, key: string): Promise<unknown>;

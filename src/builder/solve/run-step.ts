@@ -1,14 +1,14 @@
-/** RUN: mounts the chain beneath it, runs the command, and makes a layer of what it wrote. */
+/** RUN: runs the command in a root of what lies beneath it, and makes a layer of what it changed. */
 import { constants } from 'node:os';
 import { TsbuildError } from '../../core/index.ts';
-import { chainIdOf, type Digest } from '../../image/index.ts';
+import type { Digest } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
 import type { StepResult } from '../../sandbox/index.ts';
 import { proxyArguments, type RunOperation } from '../plan/index.ts';
-import { latestMtime } from './created-mtime.ts';
 import { LogTail } from './log-tail.ts';
 import { mountInputs, type OpenedMounts, openMounts } from './mounts.ts';
-import { chainDigest, type StepContext, type StepWork } from './types.ts';
+import { openStepRoot } from './step-root.ts';
+import type { StepContext, StepWork } from './types.ts';
 
 /** What BuildKit calls every build container; programs that print it make equal layers on every machine. */
 const hostname = 'buildkitsandbox';
@@ -32,20 +32,17 @@ export async function runStep(context: StepContext, operation: RunOperation): Pr
 }
 
 async function execute(context: StepContext, operation: RunOperation): Promise<LayerRef> {
-  const { environment, below, signal, ensure, onNote, step } = context;
-  const { store, request } = environment;
+  const { environment, signal, step } = context;
+  const { request } = environment;
   const sandbox = await environment.sandbox();
-  const chain = await store.lowers(below, { ensure, signal, onNote });
-  // overlayfs wants something beneath, even where there is nothing.
-  const lowers = chain.length > 0 ? chain : [store.temporaryFolder()];
-  const draft = await store.draft(chain[0]);
+  const root = await openStepRoot(context, sandbox.rung);
   let mounts: OpenedMounts | undefined;
   try {
     mounts = await openMounts(context, operation);
     const tail = new LogTail();
     const result = await sandbox.run(
       {
-        rootfs: { kind: 'overlay', lowers, upper: draft.upper, work: draft.work },
+        rootfs: root.rootfs,
         args: operation.args,
         env: withProxies([...operation.env, ...mounts.env], { ...request.proxyEnv, ...request.buildArgs }),
         cwd: operation.cwd,
@@ -53,7 +50,7 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
         hostname,
         network: operation.network,
         security: operation.security,
-        mounts: mounts.mounts,
+        mounts: await root.place(mounts.mounts),
         extraHosts: request.extraHosts,
         limits: request.limits,
       },
@@ -75,13 +72,10 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
         log: tail.lines(),
       });
     }
-    const layer = await draft.diff({ signal, lowers, ...latestMtime(request) });
-    await draft.commit(chainIdOf(chainDigest(below) ?? undefined, layer.diffId));
-    return layer;
-  } catch (error) {
-    await draft.discard();
-    throw error;
+    return await root.finish();
   } finally {
+    // Before the locks of caches go, which the root may have to give back.
+    await root.release();
     await mounts?.release();
   }
 }

@@ -7,7 +7,8 @@ import { closeSync, constants, ftruncateSync, writeSync } from 'node:fs';
 import { type BytePath, systemErrorCode } from '../../core/index.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
-import { fileType } from '../native/stat.ts';
+import { type FileStat, fileType, type ScannedEntry, scanDirectory, statAt } from '../native/stat.ts';
+import { isLayerXattr, readXattrs } from '../native/xattrs.ts';
 import { childPath } from '../tree/resolve-place.ts';
 import type { OverlayXattrPrefix } from './lower-stack.ts';
 import type { Notes } from './notes.ts';
@@ -39,6 +40,21 @@ export class Target {
   close(): void {
     this.#handles.close();
     closeSync(this.#root);
+  }
+
+  /** What a name is; '' is the directory itself. */
+  stat(directory: BytePath, name: string): FileStat | undefined {
+    return statAt(this.#handles.fd(directory), name);
+  }
+
+  entries(directory: BytePath): readonly ScannedEntry[] {
+    return scanDirectory(this.#handles.fd(directory));
+  }
+
+  /** Takes the attributes that belong to an image off a directory. */
+  dropXattrs(path: BytePath): void {
+    const fd = this.#handles.fd(path);
+    for (const attribute of readXattrs(fd, '', isLayerXattr)?.keys() ?? []) native.removeXattr(fd, '', attribute);
   }
 
   makeDirectory(directory: BytePath, name: string): void {

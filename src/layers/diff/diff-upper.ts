@@ -58,7 +58,7 @@ const longName = 8192;
 /** Markers describe nothing; containerd and BuildKit give them the time 0 as well. */
 const marker = { kind: 'file', mode: 0, uid: 0, gid: 0, size: 0, mtime: 0n } as const;
 
-class UpperPacker implements UpperVisitor {
+export class UpperPacker implements UpperVisitor {
   readonly #draft: LayerDraft;
   readonly #latest: bigint | undefined;
   /** First name of every file with several. */

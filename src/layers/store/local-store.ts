@@ -26,6 +26,7 @@ import type {
   EntryContent,
   LayerEntry,
   LayerRef,
+  RootCopy,
   SnapshotDraft,
   Store,
   StoredImage,
@@ -40,6 +41,7 @@ import { imageName } from './image-list.ts';
 import { acquireLock, type KernelLock, type LockMode, tryLock } from './kernel-lock.ts';
 import type { LayerWork } from './layer-work.ts';
 import type { PruneOptions, PruneResult } from './prune.ts';
+import type { RootCopies } from './root-copies.ts';
 import { makeFolders } from './snapshots.ts';
 import type { StoreParts } from './store-parts.ts';
 import type { Usage } from './usage.ts';
@@ -49,6 +51,7 @@ export class LocalStore implements Store {
   readonly root: string;
   readonly #parts: StoreParts;
   #layers: Promise<LayerWork> | undefined;
+  #roots: Promise<RootCopies> | undefined;
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
@@ -171,6 +174,11 @@ export class LocalStore implements Store {
     return new SnapshotWork(this.#parts, below);
   }
 
+  async rootCopy(chain: readonly LayerRef[], options: ChainOptions): Promise<RootCopy> {
+    this.#roots ??= this.#makeRoots();
+    return (await this.#roots).open(chain, options);
+  }
+
   /** A path for a temporary file on the store's disk. What is there when the store is closed is removed. */
   draftPath(): string {
     return this.#parts.presence.draft();
@@ -240,6 +248,17 @@ export class LocalStore implements Store {
   /** Any text may name a lock, a cache mount's id for one; no text may name a file outside `locks/`. */
   #lockFile(name: string): string {
     return `${this.#parts.layout.locks}/by-name-${digestHex(digestOf(name))}`;
+  }
+
+  async #makeRoots(): Promise<RootCopies> {
+    const { RootCopies } = await import('./root-copies.ts');
+    const layers = await this.#layerWork();
+    return new RootCopies({
+      parts: this.#parts,
+      tree: (chain, options) => layers.tree(chain, options),
+      hashContents: (contents, signal) => layers.hashContents(contents, signal),
+      lockFile: (folder) => this.#lockFile(`replacing ${folder}`),
+    });
   }
 
   #layerWork(): Promise<LayerWork> {

@@ -1,0 +1,96 @@
+/**
+ * The root file system of one RUN and the layer it becomes: an overlay over the snapshots of the chain beneath, or, on the
+ * rung chroot, where nothing can be mounted, a plain copy that goes from step to step.
+ * Invariant: `release` leaves nothing of a step that was not finished.
+ */
+import { chainIdOf } from '../../image/index.ts';
+import type { LayerRef, RootCopy } from '../../layers/index.ts';
+import type { RootFs, Rung, StepMount } from '../../sandbox/index.ts';
+import { latestMtime } from './created-mtime.ts';
+import { chainDigest, type StepContext } from './types.ts';
+
+export interface StepRoot {
+  readonly rootfs: RootFs;
+  /** @returns the mounts the sandbox is to make; the others are in place */
+  place(mounts: readonly StepMount[]): Promise<readonly StepMount[]>;
+  /** After the step has succeeded. */
+  finish(): Promise<LayerRef>;
+  release(): Promise<void>;
+}
+
+export function openStepRoot(context: StepContext, rung: Rung): Promise<StepRoot> {
+  return rung === 'chroot' ? plainRoot(context) : overlayRoot(context);
+}
+
+async function overlayRoot(context: StepContext): Promise<StepRoot> {
+  const { below, signal, ensure, onNote } = context;
+  const { store, request } = context.environment;
+  const chain = await store.lowers(below, { ensure, signal, onNote });
+  // overlayfs wants something beneath, even where there is nothing.
+  const lowers = chain.length > 0 ? chain : [store.temporaryFolder()];
+  const draft = await store.draft(chain[0]);
+  let committed = false;
+  return {
+    rootfs: { kind: 'overlay', lowers, upper: draft.upper, work: draft.work },
+    place: async (mounts) => mounts,
+    finish: async () => {
+      const layer = await draft.diff({ signal, lowers, ...latestMtime(request) });
+      await draft.commit(chainIdOf(chainDigest(below) ?? undefined, layer.diffId));
+      committed = true;
+      return layer;
+    },
+    release: async () => {
+      if (!committed) await draft.discard();
+    },
+  };
+}
+
+async function plainRoot(context: StepContext): Promise<StepRoot> {
+  const { below, signal, ensure, onNote } = context;
+  const { store, request } = context.environment;
+  const copy = await store.rootCopy(below, { ensure, signal, onNote });
+  return {
+    rootfs: { kind: 'directory', path: copy.path },
+    place: async (mounts) => {
+      const left: StepMount[] = [];
+      for (const mount of mounts) if (!(await placeCopy(copy, mount, onNote))) left.push(mount);
+      return left;
+    },
+    finish: async () => {
+      const layer = await copy.diff({ signal, ...latestMtime(request) });
+      copy.keep(layer);
+      return layer;
+    },
+    release: () => copy.release(),
+  };
+}
+
+/** @returns false for a mount that is the sandbox's to make */
+async function placeCopy(copy: RootCopy, mount: StepMount, onNote: (sentence: string) => void): Promise<boolean> {
+  switch (mount.kind) {
+    case 'secret':
+    case 'socket':
+      return false;
+    case 'tmpfs':
+      onNote('on the rung chroot --mount=type=tmpfs is an empty directory on the disk, of any size');
+      await copy.place(mount.target, { kind: 'empty', mode: mount.mode ?? 0o1777 });
+      return true;
+    case 'bind':
+      await placeBind(copy, mount, onNote);
+      return true;
+  }
+}
+
+async function placeBind(
+  copy: RootCopy,
+  { root, source, target, readOnly, discardWrites = false }: Extract<StepMount, { kind: 'bind' }>,
+  onNote: (sentence: string) => void,
+): Promise<void> {
+  if (typeof root !== 'string' && root.kind === 'overlay') {
+    onNote('on the rung chroot --mount=type=bind copies what it shows; writes to it are possible and are thrown away');
+    return copy.place(target, { kind: 'layers', lowers: root.lowers, source });
+  }
+  const keep = !readOnly && !discardWrites;
+  if (keep) onNote('on the rung chroot --mount=type=cache copies the cache for each step; the last step to end wins');
+  return copy.place(target, { kind: 'folder', folder: typeof root === 'string' ? root : root.path, source, keep });
+}
