@@ -11,7 +11,6 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../../core/index.ts';
 import { type Digest, digestHex, digestOf } from '../../image/index.ts';
 import type { FileStamp, Store, TreeEntry } from '../../layers/index.ts';
-import type { DirectoryEntry } from './directory-tree.ts';
 import { HashRecords } from './hash-records.ts';
 
 export interface HashMemo {
@@ -99,8 +98,9 @@ export async function createHashMemo(
 /** Nanoseconds. */
 const racy = 2_000_000_000n;
 
-function stampOf(entry: TreeEntry): FileStamp | undefined {
-  return 'stamp' in entry ? (entry as DirectoryEntry).stamp : undefined;
+/** Entries of folders of this machine have one. */
+function stampOf(entry: TreeEntry & { readonly stamp?: FileStamp }): FileStamp | undefined {
+  return entry.stamp;
 }
 
 async function readOptional(file: string): Promise<Buffer | undefined> {
