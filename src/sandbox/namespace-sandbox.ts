@@ -11,7 +11,7 @@ import { forwardSockets } from './forward-socket.ts';
 import { readText } from './host-facts.ts';
 import { type HelperRecord, signalName } from './records.ts';
 import { type SharedNetwork, shareNetwork } from './shared-network.ts';
-import { type HelperEnd, runHelper } from './step-process.ts';
+import { type HelperEnd, Helpers } from './step-process.ts';
 import type { Rung, RunOptions, Sandbox, StepResult, StepSpec } from './types.ts';
 
 export interface NamespaceSandboxOptions {
@@ -26,7 +26,7 @@ export interface NamespaceSandboxOptions {
 
 export class NamespaceSandbox implements Sandbox {
   readonly #options: NamespaceSandboxOptions;
-  readonly #helper = distPath('native/tsbuild-sandbox');
+  readonly #helpers = new Helpers(distPath('native/tsbuild-sandbox'));
   #shared: Promise<'host' | SharedNetwork> | undefined;
   #steps = 0;
 
@@ -68,7 +68,7 @@ export class NamespaceSandbox implements Sandbox {
           cgroupFiles: group?.joinFiles ?? [],
         },
       );
-      const end = await runHelper(this.#helper, spec, options);
+      const end = await this.#helpers.run(spec, options);
       throwIfAborted(options.signal);
       return outOfMemory(end, step, group) ?? resultOf(end, step, options);
     } finally {

@@ -1,7 +1,8 @@
 /**
- * One run of the helper: spec in, output and records out.
- * Invariant: settles only when the helper is gone and everything the step wrote has been handed on; the helper goes
- * only when every process of the step has.
+ * Runs of the helper: spec in, output and records out. From the second run on a helper stands ready for the next one:
+ * starting a process takes this one, with all its memory, longer than the helper takes to make a sandbox.
+ * Invariants: a run settles only when its helper is gone and everything the step wrote has been handed on; the helper
+ * goes only when every process of the step has. A helper without a spec does nothing, and ends with this process.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
@@ -16,35 +17,111 @@ export interface HelperEnd {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGTERM. */
-export async function runHelper(helper: string, spec: Buffer, options: RunOptions): Promise<HelperEnd> {
-  const child = spawn(helper, ['run'], {
-    argv0: 'tsbuild-sandbox',
-    cwd: '/',
-    env: {},
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
-  });
-  const ended = endOf(child, helper);
-  const records: Buffer[] = [];
-  readable(child, 1).on('data', (chunk: Buffer) => options.onOutput('stdout', chunk));
-  readable(child, 2).on('data', (chunk: Buffer) => options.onOutput('stderr', chunk));
-  readable(child, 4).on('data', (chunk: Buffer) => records.push(chunk));
-  const input = child.stdio[3] as Writable;
-  // A helper that fails early closes its end; its record says why.
-  input.on('error', () => {});
-  input.end(spec);
-  const abort = () => child.kill('SIGTERM');
-  options.signal.addEventListener('abort', abort, { once: true });
-  try {
-    const { code, signal } = await ended;
-    return { records: decodeRecords(Buffer.concat(records)), code, signal };
-  } finally {
-    options.signal.removeEventListener('abort', abort);
+/** How long a helper stands ready, milliseconds: builds whose steps take longer do not notice the start of one. */
+const readiness = 5000;
+
+export class Helpers {
+  readonly #program: string;
+  #ready: Helper | undefined;
+  #dismissal: NodeJS.Timeout | undefined;
+  #runs = 0;
+
+  constructor(program: string) {
+    this.#program = program;
+  }
+
+  /** @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGTERM. */
+  async run(spec: Buffer, options: RunOptions): Promise<HelperEnd> {
+    const helper = this.#take();
+    this.#runs += 1;
+    const done = helper.run(spec, options);
+    if (this.#runs > 1 && this.#ready === undefined) this.#prepare();
+    return done;
+  }
+
+  #take(): Helper {
+    const ready = this.#ready;
+    this.#ready = undefined;
+    clearTimeout(this.#dismissal);
+    return ready?.isAlive ? ready : new Helper(this.#program);
+  }
+
+  #prepare(): void {
+    const helper = new Helper(this.#program);
+    helper.stand();
+    this.#ready = helper;
+    this.#dismissal = setTimeout(() => {
+      if (this.#ready === helper) this.#ready = undefined;
+      helper.dismiss();
+    }, readiness).unref();
   }
 }
 
-function readable(child: ChildProcess, fd: 1 | 2 | 4): Readable {
-  return child.stdio[fd] as Readable;
+/** One process of the helper. */
+class Helper {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+
+  constructor(program: string) {
+    this.#child = spawn(program, ['run'], {
+      argv0: 'tsbuild-sandbox',
+      cwd: '/',
+      env: {},
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+    });
+    this.#ended = endOf(this.#child, program);
+    this.#ended.catch(() => {
+      // Thrown to the run; a helper that gets none is missed by nobody.
+    });
+    // One that fails early closes its end; its record says why.
+    this.#input.on('error', () => {});
+  }
+
+  get isAlive(): boolean {
+    return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Keeps this process from ending no longer. */
+  stand(): void {
+    this.#child.unref();
+    for (const stream of this.#streams) stream.unref?.();
+  }
+
+  dismiss(): void {
+    this.#child.kill('SIGKILL');
+    for (const stream of this.#streams) stream.destroy();
+  }
+
+  async run(spec: Buffer, options: RunOptions): Promise<HelperEnd> {
+    this.#child.ref();
+    for (const stream of this.#streams) stream.ref?.();
+    const records: Buffer[] = [];
+    this.#output(1).on('data', (chunk: Buffer) => options.onOutput('stdout', chunk));
+    this.#output(2).on('data', (chunk: Buffer) => options.onOutput('stderr', chunk));
+    this.#output(4).on('data', (chunk: Buffer) => records.push(chunk));
+    this.#input.end(spec);
+    const abort = () => this.#child.kill('SIGTERM');
+    options.signal.addEventListener('abort', abort, { once: true });
+    try {
+      const { code, signal } = await this.#ended;
+      return { records: decodeRecords(Buffer.concat(records)), code, signal };
+    } finally {
+      options.signal.removeEventListener('abort', abort);
+    }
+  }
+
+  get #input(): Writable {
+    return this.#child.stdio[3] as Writable;
+  }
+
+  #output(fd: 1 | 2 | 4): Readable {
+    return this.#child.stdio[fd] as Readable;
+  }
+
+  /** Sockets, all of them. */
+  get #streams(): readonly { ref?(): void; unref?(): void; destroy(): void }[] {
+    return [this.#input, this.#output(1), this.#output(2), this.#output(4)];
+  }
 }
 
 function endOf(child: ChildProcess, helper: string): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
