@@ -15,7 +15,15 @@ import { createSandbox, type Sandbox } from '../sandbox/index.ts';
 import { type ContextFiles, openContexts } from './contexts.ts';
 import { type Diagnostic, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
 import { assembleImage, assembleIndex, completeStore, deliver, nameImage } from './export/index.ts';
-import { imageKey, type Plan, type PlanOptions, planBuild, surveyStages } from './plan/index.ts';
+import {
+  imageKey,
+  type Outline,
+  outlineOf,
+  type Plan,
+  type PlanOptions,
+  planBuild,
+  surveyStages,
+} from './plan/index.ts';
 import { readSecret } from './secrets.ts';
 import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
 import type { BuildPorts, BuildRequest, BuildResult, BuiltImage, ResolvedImage } from './types.ts';
@@ -70,6 +78,18 @@ export async function planRequest(request: BuildRequest, ports: BuildPorts): Pro
   return planAll(await readDockerfile(contexts), request, ports);
 }
 
+/** What the target of a request can be given. */
+export async function outlineRequest(
+  request: BuildRequest,
+  ports: BuildPorts,
+): Promise<{ readonly parsed: ParsedDockerfile; readonly outline: Outline }> {
+  await using contexts = await openContexts(request, ports);
+  const parsed = await readDockerfile(contexts);
+  const [plan] = await planAll(parsed, request, ports);
+  if (!plan) throw new Error('a request has at least one platform');
+  return { parsed, outline: outlineOf(parsed, plan, planOptions(request, plan.platform)) };
+}
+
 /** The build checks' findings, without resolving or building anything. */
 export async function checkRequest(
   request: BuildRequest,
@@ -90,23 +110,11 @@ async function readDockerfile(contexts: ContextFiles): Promise<ParsedDockerfile>
 }
 
 async function planAll(parsed: ParsedDockerfile, request: BuildRequest, ports: BuildPorts): Promise<Plan[]> {
-  const host = hostPlatform();
-  const platforms = request.platforms.length === 0 ? [host] : request.platforms;
+  const platforms = request.platforms.length === 0 ? [hostPlatform()] : request.platforms;
   const images = new Map<string, ResolvedImage>();
   const plans: Plan[] = [];
   for (const targetPlatform of platforms) {
-    const options: PlanOptions = {
-      buildArgs: request.buildArgs,
-      namedContexts: request.namedContexts,
-      labels: request.labels,
-      buildPlatform: host,
-      targetPlatform,
-      platformRequested: request.platforms.length > 0,
-      network: request.network,
-      noCache: request.noCache,
-      noCacheFilter: request.noCacheFilter,
-      ...(request.target !== undefined && { target: request.target }),
-    };
+    const options = planOptions(request, targetPlatform);
     const stageNames = parsed.stages.flatMap((stage) => stage.from.name ?? []);
     let survey = surveyStages(parsed, options, images);
     while (survey.missing.length > 0) {
@@ -125,6 +133,21 @@ async function planAll(parsed: ParsedDockerfile, request: BuildRequest, ports: B
     plans.push(planBuild(parsed, options, survey, images));
   }
   return plans;
+}
+
+function planOptions(request: BuildRequest, targetPlatform: Platform): PlanOptions {
+  return {
+    buildArgs: request.buildArgs,
+    namedContexts: request.namedContexts,
+    labels: request.labels,
+    buildPlatform: hostPlatform(),
+    targetPlatform,
+    platformRequested: request.platforms.length > 0,
+    network: request.network,
+    noCache: request.noCache,
+    noCacheFilter: request.noCacheFilter,
+    ...(request.target !== undefined && { target: request.target }),
+  };
 }
 
 async function resolveBase(

@@ -11,6 +11,7 @@ import {
 import { dispatchCopy } from './dispatch-copy.ts';
 import { dispatchRun } from './dispatch-run.ts';
 import { goList, goQuotedList, goStruct, pairText } from './go-format.ts';
+import { describedAs } from './outline.ts';
 import { parsePorts } from './ports.ts';
 import { withShell } from './shell-form.ts';
 import { isSignal } from './signals.ts';
@@ -147,6 +148,14 @@ function dispatchArg(state: StageState, instruction: ArgInstruction): void {
     const chosen = options.buildArgs[key] ?? (value ? state.expand(value) : globals.get(key));
     if (chosen !== undefined && !steeringArguments.has(key)) state.define(key, chosen);
     state.args = [...state.args, { name: key, value: chosen }];
+    const description = describedAs(instruction, key);
+    state.ownArgs.push({
+      name: key,
+      own: value !== undefined || options.buildArgs[key] !== undefined || !globals.has(key),
+      range: instruction.range,
+      ...(chosen !== undefined && { value: chosen }),
+      ...(description !== undefined && { description }),
+    });
     texts.push(chosen === undefined ? key : `${key}=${chosen}`);
   }
   state.commit(`ARG ${texts.join(' ')}`);

@@ -1,5 +1,7 @@
+export * from './describe-plan.ts';
 export { scriptFolder } from './dispatch-run.ts';
 export * from './failure.ts';
+export * from './outline.ts';
 export * from './plan.ts';
 export * from './survey.ts';
 export * from './types.ts';

@@ -64,6 +64,7 @@ export function planBuild(
         config: finishConfig(state.image, options, surveyed),
         history: state.history,
         ignoreCache: options.noCache || isFiltered(surveyed, options),
+        args: state.ownArgs,
       },
       inherited: inherit(state),
     });

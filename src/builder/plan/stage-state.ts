@@ -8,7 +8,7 @@ import type { ImageConfig, Platform, RuntimeConfig } from '../../image/index.ts'
 import type { ParsedDockerfile, StageInstruction, Word } from '../dockerfile/index.ts';
 import { failAt, locate, type Mistake } from './failure.ts';
 import type { PlanOptions } from './survey.ts';
-import type { Operation, PlannedHistory, Step, TreeSource } from './types.ts';
+import type { Operation, PlannedArgument, PlannedHistory, Step, TreeSource } from './types.ts';
 import { expand, variablesIn } from './variables.ts';
 
 export interface BuildArgument {
@@ -41,6 +41,7 @@ export class StageState {
   readonly steps: Step[] = [];
   readonly history: PlannedHistory[] = [];
   args: readonly BuildArgument[];
+  readonly ownArgs: PlannedArgument[] = [];
   image: ImageConfig;
   /** CMD was set in this stage (not inherited). */
   commandSet = false;

@@ -3,7 +3,7 @@
  * in it depends on the file system or the network beyond the configurations of the base images.
  * Invariant: a stage refers only to stages that stand before it in `Plan.stages`.
  */
-import type { SourceLocation } from '../../core/index.ts';
+import type { Range, SourceLocation } from '../../core/index.ts';
 import type { ImageConfig, Platform } from '../../image/index.ts';
 import type { ResolvedImage } from '../types.ts';
 
@@ -27,6 +27,17 @@ export interface PlannedStage {
   readonly history: readonly PlannedHistory[];
   /** Look-ups of the cache are skipped. */
   readonly ignoreCache: boolean;
+  /** The ARGs of this stage's own instructions, in order. */
+  readonly args?: readonly PlannedArgument[];
+}
+
+export interface PlannedArgument {
+  readonly name: string;
+  readonly value?: string;
+  /** False: it repeats an ARG that stands before the first FROM, or a predefined one. */
+  readonly own: boolean;
+  readonly range: Range;
+  readonly description?: string;
 }
 
 export type StageBase =
