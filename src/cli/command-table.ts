@@ -58,6 +58,16 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     group: 'Registry',
     load: async () => (await import('./commands/referrers.ts')).referrers,
   },
+  tree: {
+    summary: 'show what a name stands for, with platforms and sizes',
+    group: 'Registry',
+    load: async () => (await import('./commands/tree.ts')).tree,
+  },
+  artifact: {
+    summary: 'push, pull, attach and list files that are no images',
+    group: 'Registry',
+    load: async () => (await import('./commands/artifact.ts')).artifact,
+  },
   delete: {
     summary: 'delete an image from its registry',
     group: 'Registry',
@@ -72,6 +82,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'forget them',
     group: 'Registry',
     load: async () => (await import('./commands/logout.ts')).logout,
+  },
+  registry: {
+    summary: 'be a registry: tsbuild registry serve',
+    group: 'Registry',
+    load: async () => (await import('./commands/registry.ts')).registry,
   },
   images: {
     summary: 'list the images of the local store',

@@ -1,5 +1,6 @@
 /** Words of the registry commands: a name becomes its repository and what to ask of it. */
 
+import { hostPlatform } from '../core/index.ts';
 import {
   type Descriptor,
   isIndexType,
@@ -13,7 +14,6 @@ import {
 } from '../image/index.ts';
 import type { RegistryRepository } from '../registry/index.ts';
 import type { ParsedFlags } from './args/flag.ts';
-import { hostPlatform } from './host-platform.ts';
 import type { Session } from './session.ts';
 import { type Wiring, withWiring } from './wire.ts';
 

@@ -1,6 +1,6 @@
 /** A build from its invocation to its results: progress on stderr, the image ID on stdout with -q, the files asked for. */
-import { type BuildResult, build, hostPlatform } from '../builder/index.ts';
-import type { EventSink } from '../core/index.ts';
+import { type BuildResult, build } from '../builder/index.ts';
+import { type EventSink, hostPlatform } from '../core/index.ts';
 import type { Descriptor } from '../image/index.ts';
 import type { BuildInvocation, BuildSurroundings } from './args/build-request.ts';
 import { buildMetadata, imageIdOf, writeResultFile } from './build-results.ts';

@@ -4,8 +4,8 @@
  */
 import { homedir } from 'node:os';
 import type { EventSink } from '../core/index.ts';
-import type { BlobSource, Platform, Reference } from '../image/index.ts';
-import type { LocalStore } from '../layers/index.ts';
+import type { Platform, Reference } from '../image/index.ts';
+import type { ImageArchive, LocalStore } from '../layers/index.ts';
 import type { RegistryClient, RegistryRepository } from '../registry/index.ts';
 import type { FileAddress, WiredBaseImages } from './ports/base-images.ts';
 import type { WiredDelivery } from './ports/delivery.ts';
@@ -26,9 +26,12 @@ export class Wiring {
     this.#events = events;
   }
 
-  store(): Promise<LocalStore> {
+  /** @param root another one than this user's; settled by the first call */
+  store(root?: string): Promise<LocalStore> {
     const { env, user } = this.#session;
-    this.#store ??= import('../layers/index.ts').then(({ openStore }) => openStore(storeRoot(env, user, homedir())));
+    this.#store ??= import('../layers/index.ts').then(({ openStore }) =>
+      openStore(root ?? storeRoot(env, user, homedir())),
+    );
     return this.#store;
   }
 
@@ -49,9 +52,9 @@ export class Wiring {
   }
 
   /** An image behind a transport; it is closed with the wiring. */
-  async openAddress(address: FileAddress, signal: AbortSignal): Promise<BlobSource> {
+  async openAddress(address: FileAddress, signal: AbortSignal): Promise<ImageArchive> {
     const { openImageAddress } = await import('./ports/open-address.ts');
-    const archive = await openImageAddress(address, await this.store(), signal);
+    const archive = await openImageAddress(address, await this.store(), () => this.engine(), signal);
     this.#opened.push(archive);
     return archive;
   }

@@ -4,6 +4,7 @@ export * from './dist.ts';
 export * from './error-codes.ts';
 export * from './errors.ts';
 export * from './events.ts';
+export * from './host-platform.ts';
 export * from './limiter.ts';
 export * from './nearest.ts';
 export * from './redact.ts';

@@ -160,7 +160,7 @@ describe('what a registry says besides', () => {
     const { schemesFor } = await import('../../src/registry/client/endpoint.ts');
     expect(schemesFor('registry.example:5000', {})).toEqual(['https']);
     expect(schemesFor('registry.example:5000', { insecure: true })).toEqual(['https', 'http']);
-    expect(schemesFor('[::1]:5000', {})).toEqual(['https', 'http']);
+    expect(schemesFor('[::1]:5000', {})).toEqual(['http', 'https']);
     expect(schemesFor('127.0.0.1.example', {})).toEqual(['https']);
   });
 });

@@ -1,7 +1,7 @@
 /** `tsbuild history`: how an image came to be, newest first. */
 
+import { hostPlatform } from '../../core/index.ts';
 import type { Command } from '../command.ts';
-import { hostPlatform } from '../host-platform.ts';
 import { type Column, renderRecords } from '../print-records.ts';
 import { requireImage, viewImage } from '../stored-image.ts';
 import { formatBytes, formatSince, printable } from '../style.ts';

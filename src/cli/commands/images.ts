@@ -1,10 +1,9 @@
 /** `tsbuild images`: what the store holds, in docker's columns. */
 
-import { isTsbuildError } from '../../core/index.ts';
-import { familiarReference, parseReference } from '../../image/index.ts';
+import { hostPlatform, isTsbuildError } from '../../core/index.ts';
+import { familiarReference, parseReference, type Reference } from '../../image/index.ts';
 import type { LocalStore, StoredImage } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
-import { hostPlatform } from '../host-platform.ts';
 import { type Column, renderRecords } from '../print-records.ts';
 import type { Session } from '../session.ts';
 import { viewImage } from '../stored-image.ts';
@@ -37,7 +36,7 @@ export const images: Command = {
     { name: 'quiet', short: 'q', help: 'print IDs only' },
     { name: 'no-trunc', help: 'do not shorten IDs' },
     { name: 'digests', help: 'show digests as well' },
-    { name: 'all', short: 'a' },
+    { name: 'all', short: 'a', help: 'list images kept by their digest beside tagged ones, too' },
     { name: 'format', value: 'FORMAT', help: 'json, or a template such as {{.Repository}}:{{.Tag}}' },
   ],
   words: { least: 0, most: 1 },
@@ -50,7 +49,8 @@ export const images: Command = {
         const store = await wiring.store();
         const listed = (await store.images()).filter((image) => wanted === undefined || isNamed(image, wanted));
         const sorted = listed.toSorted((a, b) => b.tagged - a.tagged);
-        return await Promise.all(sorted.map((image) => rowOf(store, image, flags.on('no-trunc'), session)));
+        const shown = flags.on('all') ? sorted : withoutParts(sorted);
+        return await Promise.all(shown.map((image) => rowOf(store, image, flags.on('no-trunc'), session)));
       },
     );
     if (flags.on('quiet')) session.stdout.write([...new Set(rows.map((row) => `${row.ID}\n`))].join(''));
@@ -64,25 +64,53 @@ export const images: Command = {
 };
 
 async function rowOf(store: LocalStore, image: StoredImage, full: boolean, session: Session): Promise<ImageRow> {
-  const name = image.name === undefined ? undefined : familiarReference(parseReference(image.name));
-  const colon = name?.lastIndexOf(':') ?? -1;
+  const reference = image.name === undefined ? undefined : parseReference(image.name);
+  let lacking = 'incomplete';
   const view = await viewImage(store, image.target, hostPlatform(), session.signal).catch((error: unknown) => {
     // A list must not fail because one image is damaged; its line says so.
-    if (isTsbuildError(error)) return undefined;
-    throw error;
+    if (!isTsbuildError(error)) throw error;
+    if (error.code === 'config-invalid') lacking = 'no image';
+    return undefined;
   });
   const id = view?.manifest.config.digest ?? image.target.digest;
   const created = view?.config.created;
   return {
-    Repository: name === undefined ? '<none>' : name.slice(0, colon),
-    Tag: name === undefined ? '<none>' : name.slice(colon + 1),
+    Repository: reference === undefined ? '<none>' : repositoryOf(reference),
+    Tag: reference?.tag ?? '<none>',
     ID: full ? id : id.slice(7, 19),
     Digest: image.target.digest,
     CreatedSince: created === undefined ? 'N/A' : `${formatSince(session.now() - Date.parse(created))} ago`,
     CreatedAt: created ?? '',
-    Size: view === undefined ? 'incomplete' : formatBytes(view.size),
+    Size: view === undefined ? lacking : formatBytes(view.size),
   };
 }
+
+function repositoryOf({ registry, repository }: Reference): string {
+  return familiarReference({ registry, repository });
+}
+
+/**
+ * Without what a registry client put beside the tagged images of a repository: the manifests of an index, by their digest,
+ * and lists of referrers, under tags made of a digest.
+ */
+function withoutParts(images: readonly StoredImage[]): readonly StoredImage[] {
+  const named = images.map((image) => ({
+    image,
+    reference: image.name === undefined ? undefined : parseReference(image.name),
+  }));
+  const tagged = new Set(
+    named.flatMap(({ reference }) => (reference?.tag === undefined ? [] : repositoryOf(reference))),
+  );
+  return named.flatMap(({ image, reference }) => {
+    if (reference === undefined) return image;
+    const isPart =
+      reference.tag === undefined ? tagged.has(repositoryOf(reference)) : listOfReferrers.test(reference.tag);
+    return isPart ? [] : image;
+  });
+}
+
+/** Distribution spec, "Referrers Tag Schema". */
+const listOfReferrers = /^sha256-[0-9a-f]{64}$/;
 
 function isNamed(image: StoredImage, wanted: string): boolean {
   if (image.name === undefined) return false;

@@ -1,6 +1,6 @@
 /** `tsbuild index`: joins images of several platforms under one name, in the registry. */
 
-import { TsbuildError } from '../../core/index.ts';
+import { hostPlatform, TsbuildError } from '../../core/index.ts';
 import {
   copyGraph,
   type Descriptor,
@@ -22,7 +22,6 @@ import {
 import { splitAssignment } from '../args/csv.ts';
 import { oneOf, type ParsedFlags } from '../args/flag.ts';
 import type { Command } from '../command.ts';
-import { hostPlatform } from '../host-platform.ts';
 import { renderTable } from '../print-records.ts';
 import { type RemoteImage, remoteImage, withRegistry } from '../remote-image.ts';
 import type { Session } from '../session.ts';

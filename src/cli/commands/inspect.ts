@@ -1,5 +1,6 @@
 /** `tsbuild inspect`: everything about images, as docker inspect prints it. */
 
+import { hostPlatform } from '../../core/index.ts';
 import {
   type Digest,
   familiarReference,
@@ -10,7 +11,6 @@ import {
 } from '../../image/index.ts';
 import type { LocalStore } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
-import { hostPlatform } from '../host-platform.ts';
 import { type ImageView, requireImage, viewImage } from '../stored-image.ts';
 import { renderTemplate } from '../template.ts';
 import { withWiring } from '../wire.ts';

@@ -1,6 +1,6 @@
 /** `tsbuild pull`: an image from a registry into the store. */
 
-import type { EventSink } from '../../core/index.ts';
+import { type EventSink, hostPlatform } from '../../core/index.ts';
 import {
   copyGraph,
   type Descriptor,
@@ -16,7 +16,6 @@ import {
 } from '../../image/index.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
-import { hostPlatform } from '../host-platform.ts';
 import { startTransferStep, whileStep } from '../ports/transfer-steps.ts';
 import type { Session } from '../session.ts';
 import { withWiring } from '../wire.ts';

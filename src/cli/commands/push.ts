@@ -1,6 +1,6 @@
 /** `tsbuild push`: an image of the store to its registry, its layers compressed on the way. */
 
-import { type EventSink, TsbuildError } from '../../core/index.ts';
+import { type EventSink, hostPlatform, TsbuildError } from '../../core/index.ts';
 import {
   type Descriptor,
   formatReference,
@@ -16,7 +16,6 @@ import type { LocalStore } from '../../layers/index.ts';
 import { oneOf, type ParsedFlags } from '../args/flag.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
-import { hostPlatform } from '../host-platform.ts';
 import type { Session } from '../session.ts';
 import { completeManifests, requireImage } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';

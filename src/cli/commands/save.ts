@@ -1,11 +1,10 @@
 /** `tsbuild save`: images of the store as an archive or a layout. */
 
-import { TsbuildError } from '../../core/index.ts';
+import { hostPlatform, TsbuildError } from '../../core/index.ts';
 import { isIndexType, parsePlatform } from '../../image/index.ts';
 import type { LayerRef, LocalStore, SavedImage } from '../../layers/index.ts';
 import { oneOf } from '../args/flag.ts';
 import type { Command } from '../command.ts';
-import { hostPlatform } from '../host-platform.ts';
 import { writeOutput } from '../output-file.ts';
 import { fetchMissing, requireImage, viewImage } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';

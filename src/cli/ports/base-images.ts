@@ -70,7 +70,8 @@ export class WiredBaseImages implements BaseImages {
     }
     if (address.kind !== 'registry') {
       const source = await this.#parts.openAddress(address, options.signal);
-      const name = address.kind === 'engine' ? address.name : (address.name ?? '');
+      // What an engine gives out holds the one image that was asked for.
+      const name = address.kind === 'engine' ? '' : (address.name ?? '');
       const target = await source.resolve(name, options.signal);
       return this.#fromSource(text, { source, target, name: text }, options);
     }

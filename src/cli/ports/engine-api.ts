@@ -83,6 +83,33 @@ export class EngineApi {
     if (wrote.status === 'rejected') throw wrote.reason;
   }
 
+  /**
+   * An image as `docker save` writes it: a tar, streamed. Breaking off the iteration ends the exchange.
+   * @throws TsbuildError `image-not-found`, `engine-refused`, `engine-unreachable`
+   */
+  async *exportImage(name: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    // Engines begin their answer before they know whether there is such an image.
+    if (!(await this.inspectImage(name, signal))) {
+      throw new TsbuildError({
+        code: 'image-not-found',
+        message: `the engine at ${this.name} has no image ${name}`,
+        hint: 'docker images lists what it has.',
+      });
+    }
+    const response = await this.#request('GET', `/images/${encodeName(name)}/get`, signal, (answer) => answer);
+    try {
+      if (response.statusCode !== 200) {
+        throw this.#refused('does not give out the image', response.statusCode ?? 0, await readAnswer(response));
+      }
+      yield* response as AsyncIterable<Uint8Array>;
+    } catch (cause) {
+      if (isTsbuildError(signal.reason)) throw signal.reason;
+      throw isTsbuildError(cause) ? cause : unreachable(this.name, cause);
+    } finally {
+      response.destroy();
+    }
+  }
+
   #checkLoaded({ status, text }: { status: number; text: string }): void {
     if (status !== 200) throw this.#refused('does not take the image', status, text);
     for (const line of text.split('\n')) {
@@ -91,19 +118,33 @@ export class EngineApi {
     }
   }
 
-  async #call(
+  #call(
     method: string,
     path: string,
     signal: AbortSignal,
     body?: PassThrough,
   ): Promise<{ status: number; text: string }> {
+    const whole = async (response: IncomingMessage) => ({
+      status: response.statusCode ?? 0,
+      text: await readAnswer(response),
+    });
+    return this.#request(method, path, signal, whole, body);
+  }
+
+  async #request<T>(
+    method: string,
+    path: string,
+    signal: AbortSignal,
+    read: (response: IncomingMessage) => T | Promise<T>,
+    body?: PassThrough,
+  ): Promise<T> {
     const { options, secure } = this.#address;
     const send = secure ? httpsRequest : httpRequest;
     const headers = body ? { 'content-type': 'application/x-tar' } : { 'content-length': '0' };
     try {
-      return await new Promise((resolve, reject) => {
+      return await new Promise<T>((resolve, reject) => {
         const request = send({ ...options, method, path, headers, signal }, (response) => {
-          readAnswer(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
+          Promise.resolve(read(response)).then(resolve, reject);
         });
         request.on('error', reject);
         if (body) body.pipe(request);

@@ -3,7 +3,7 @@
  * buildx (`oci-layout://DIR:tag`) write it.
  */
 import { TsbuildError } from '../../core/index.ts';
-import { isDigest, parseReference, type Reference } from '../../image/index.ts';
+import { familiarReference, isDigest, parseReference, type Reference } from '../../image/index.ts';
 
 export type ImageAddress =
   | { readonly kind: 'registry'; readonly reference: Reference }
@@ -35,7 +35,7 @@ export function parseImageAddress(text: string): ImageAddress {
     case 'store':
       return text.includes('://') ? { kind: 'store', name: rest } : registryAddress(text);
     case 'docker-daemon':
-      return { kind: 'engine', name: rest };
+      return engineAddress(rest, text);
     case 'oci':
     case 'oci-layout':
     case 'oci-archive':
@@ -48,6 +48,17 @@ export function parseImageAddress(text: string): ImageAddress {
 
 function registryAddress(text: string): ImageAddress {
   return { kind: 'registry', reference: parseReference(text) };
+}
+
+/** A name by Docker's rules, or an image ID. */
+function engineAddress(rest: string, text: string): ImageAddress {
+  if (/^(sha256:)?[0-9a-f]{12,64}$/.test(rest)) return { kind: 'engine', name: rest };
+  if (rest !== '') return { kind: 'engine', name: familiarReference(parseReference(rest)) };
+  throw new TsbuildError({
+    code: 'reference-invalid',
+    message: `${JSON.stringify(text)} does not say which image`,
+    hint: 'Write docker-daemon:NAME[:TAG].',
+  });
 }
 
 /** `PATH[:name][@digest]`. A colon before the last slash belongs to the path. */

@@ -1,15 +1,16 @@
 /** Opens the images that stand behind a transport rather than in a registry. */
-import { TsbuildError } from '../../core/index.ts';
 import { type ImageArchive, type LocalStore, openArchive, openOciLayout } from '../../layers/index.ts';
 import type { FileAddress } from './base-images.ts';
+import type { EngineApi } from './engine-api.ts';
 
 /**
  * The archive must be disposed of.
- * @throws TsbuildError `image-archive-invalid`, `usage`
+ * @throws TsbuildError `image-archive-invalid`, `image-not-found`, `engine-*`
  */
 export async function openImageAddress(
   address: FileAddress,
   store: LocalStore,
+  engine: () => Promise<EngineApi>,
   signal: AbortSignal,
 ): Promise<ImageArchive> {
   switch (address.kind) {
@@ -18,11 +19,9 @@ export async function openImageAddress(
     case 'oci-archive':
     case 'docker-archive':
       return await openArchive(address.path, { signal, draft: store.draftPath() });
-    case 'engine':
-      throw new TsbuildError({
-        code: 'usage',
-        message: `docker-daemon:${address.name}: images of an engine are not read directly`,
-        hint: `Bring it over first: docker save ${address.name} | tsbuild load`,
-      });
+    case 'engine': {
+      const exported = (await engine()).exportImage(address.name, signal);
+      return await openArchive(exported, { signal, draft: store.draftPath(), name: `docker-daemon:${address.name}` });
+    }
   }
 }

@@ -114,7 +114,8 @@ export class Endpoint {
           failures.push(error);
         }
       }
-      const telling = failures.find((error) => !isPlainHttp(error)) ?? failures[0];
+      const notMistaken = failures.filter((error) => !isPlainHttp(error));
+      const telling = notMistaken.find((error) => !isGreetingOfTls(error)) ?? notMistaken[0] ?? failures[0];
       if (round >= policy.attempts || !failures.some(isTransient)) throw telling;
       await pause(delayBefore(policy, round, undefined), signal);
     }
@@ -142,8 +143,7 @@ export class Endpoint {
     };
     const response = await plain(request);
     const { status } = response;
-    // 400 is how servers with TLS greet plain http.
-    if (isTransientStatus(status) || status === 400) throw await responseError(request, response, now());
+    if (isTransientStatus(status) || status === tlsGreeting) throw await responseError(request, response, now());
     if (status === 401) authenticator.learn(response);
     await drain(response);
     return { origin, send: stack(wire, retry, readWholeBodies(), authenticator.layer) };
@@ -154,18 +154,29 @@ function isPlainHttp(error: unknown): boolean {
   return isRegistryError(error) && isNotTls(error.cause);
 }
 
-function mayHaveOtherScheme(error: unknown): boolean {
-  if (!isRegistryError(error)) return false;
-  return isPlainHttp(error) || error.transient || error.code === 'registry-unreachable' || error.status === 400;
+/** The status with which servers that want TLS answer plain http. */
+const tlsGreeting = 400;
+
+function isGreetingOfTls(error: unknown): boolean {
+  return isRegistryError(error) && error.status === tlsGreeting;
 }
 
-/** Which schemes a host may be spoken to in: plain http only for loopback and where the user said so. */
+function mayHaveOtherScheme(error: unknown): boolean {
+  if (!isRegistryError(error)) return false;
+  return isPlainHttp(error) || error.transient || error.code === 'registry-unreachable' || isGreetingOfTls(error);
+}
+
+/**
+ * Which schemes a host may be spoken to in, in the order they are tried: plain http only for loopback, where it is the
+ * likelier one and spares the loading of TLS, and where the user said so.
+ */
 export function schemesFor(
   host: string,
   settings: { readonly plainHttp?: boolean; readonly insecure?: boolean },
 ): readonly ('https' | 'http')[] {
   if (settings.plainHttp) return ['http'];
-  return settings.insecure || isLoopback(new URL(`http://${host}`).hostname) ? ['https', 'http'] : ['https'];
+  if (settings.insecure) return ['https', 'http'];
+  return isLoopback(new URL(`http://${host}`).hostname) ? ['http', 'https'] : ['https'];
 }
 
 /** True when another endpoint may know better: what to fall through on between a mirror and its registry. */

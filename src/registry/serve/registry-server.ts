@@ -100,7 +100,9 @@ async function answer(serving: Serving, exchange: Exchange): Promise<void> {
   const method = request.method ?? '';
   const reads = method === 'GET' || method === 'HEAD';
   if (serving.readOnly && !reads) throw new Refusal(405, 'UNSUPPORTED', 'this registry is read-only');
-  const route = routeOf(new URL(request.url ?? '/', 'http://registry').pathname);
+  const asked = routeOf(new URL(request.url ?? '/', 'http://registry').pathname);
+  const { canonical } = serving.storage;
+  const route = canonical && 'repository' in asked ? { ...asked, repository: canonical(asked.repository) } : asked;
   const handled = reads ? await read(serving, route, exchange) : await write(serving, route, method, exchange);
   if (handled === 'not-here') throw new Refusal(405, 'UNSUPPORTED', `${method} is not offered here`);
 }

@@ -34,6 +34,7 @@ export async function readBlob(storage: ServedStorage, digest: Digest, exchange:
     ...(range && { 'content-range': `bytes ${start}-${end}/${size}` }),
   });
   if (request.method === 'HEAD') return void response.end();
+  if (range && storage.openRange) return await pour(await storage.openRange(digest, start, end), response);
   const descriptor: Descriptor = { mediaType: octets, digest, size };
   await pour(slice(await storage.content.open(descriptor, signal), start, end + 1), response);
 }

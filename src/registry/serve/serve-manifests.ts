@@ -26,6 +26,8 @@ import type { Exchange } from './serve-blobs.ts';
 import type { ServedRecord, ServedStorage } from './storage.ts';
 
 const maxDepth = 4;
+/** See `referrersTag`. */
+const fallbackTag = /^sha(256-[0-9a-f]{64}|512-[0-9a-f]{128})$/;
 
 export async function readManifest(
   storage: ServedStorage,
@@ -99,7 +101,8 @@ export async function listTags(
 ): Promise<void> {
   const own = await recordsOf(storage, repository);
   if (own.length === 0) throw new Refusal(404, 'NAME_UNKNOWN', 'no such repository');
-  const tags = own.flatMap(({ tag }) => tag ?? []).sort();
+  // The lists of referrers are had by their own request; that they are kept under tags is nobody's concern.
+  const tags = own.flatMap(({ tag }) => (tag === undefined || fallbackTag.test(tag) ? [] : [tag])).sort();
   const { items, next } = page(tags, query);
   sendJson(response, 200, { name: repository, tags: items }, link(`/v2/${repository}/tags/list`, next));
 }
@@ -168,7 +171,7 @@ async function findManifest(
   const own = await recordsOf(storage, repository);
   const named = own.find(({ tag, target }) => tag === reference || target.digest === reference)?.target;
   if (named || !isDigest(reference)) return named;
-  let level = own.flatMap(({ tag, target }) => (tag?.startsWith('sha256-') ? [] : [target]));
+  let level = own.flatMap(({ tag, target }) => (tag !== undefined && fallbackTag.test(tag) ? [] : [target]));
   for (let depth = 0; depth < maxDepth && level.length > 0; depth += 1) {
     const below: Descriptor[] = [];
     for (const index of level.filter(({ mediaType }) => isIndexType(mediaType))) {

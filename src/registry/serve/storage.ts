@@ -15,6 +15,10 @@ export interface ServedRecord {
 
 export interface ServedStorage {
   readonly content: Pick<BlobSource, 'open'> & Pick<BlobSink, 'put'>;
+  /** The one spelling of a repository that may be asked for by several names, e.g. `library/alpine` and `alpine`. */
+  canonical?(repository: string): string;
+  /** Some bytes of a content, without reading what lies before them. Whoever asked verifies the whole. */
+  openRange?(digest: Digest, first: number, last: number): Promise<AsyncIterable<Uint8Array>>;
   /** Bytes; undefined when there is no such content. */
   sizeOf(digest: Digest): Promise<number | undefined>;
   records(): Promise<readonly ServedRecord[]>;

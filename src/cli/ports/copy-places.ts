@@ -1,0 +1,125 @@
+/** The places an image can be copied from and to, each as the source or the sink of one graph copy. */
+import {
+  type BlobSink,
+  type BlobSource,
+  type Descriptor,
+  formatReference,
+  parseManifest,
+  parseReference,
+  readManifest,
+} from '../../image/index.ts';
+import type { ImageArchive } from '../../layers/index.ts';
+import { writeOutput } from '../output-file.ts';
+import type { Session } from '../session.ts';
+import type { Wiring } from '../wire.ts';
+import type { ImageAddress } from './image-address.ts';
+
+export interface CopySource {
+  readonly source: BlobSource;
+  /** For `resolve`. */
+  readonly name: string;
+  /** `registry/repository`, for mounts. */
+  readonly knownIn?: string;
+  /** Signatures, attestations and the like; undefined where a place does not keep them. */
+  readonly referrers?: (subject: Descriptor, signal: AbortSignal) => Promise<readonly Descriptor[]>;
+}
+
+export interface CopySink {
+  readonly sink: BlobSink;
+  /** Gives the copy its name. */
+  readonly name: (target: Descriptor, session: Session) => Promise<void>;
+  /** Makes a copied referrer findable; undefined where a place does not keep them. */
+  readonly keepReferrer?: (referrer: Descriptor, session: Session) => Promise<void>;
+  /** The place holds one platform of an image. */
+  readonly single?: boolean;
+}
+
+export async function openCopySource(wiring: Wiring, address: ImageAddress, signal: AbortSignal): Promise<CopySource> {
+  if (address.kind === 'registry') {
+    const repository = await wiring.repository(address.reference);
+    return {
+      source: repository,
+      name: address.reference.digest ?? address.reference.tag ?? 'latest',
+      knownIn: `${repository.registry}/${repository.repository}`,
+      referrers: (subject, inner) => repository.referrers(subject.digest, { signal: inner }),
+    };
+  }
+  if (address.kind === 'store') return { source: await wiring.store(), name: address.name };
+  const archive = await wiring.openAddress(address, signal);
+  return {
+    source: archive,
+    name: address.kind === 'engine' ? '' : (address.name ?? ''),
+    ...((address.kind === 'oci-layout' || address.kind === 'oci-archive') && {
+      referrers: (subject, inner) => listedReferrers(archive, subject, inner),
+    }),
+  };
+}
+
+export async function openCopySink(wiring: Wiring, address: ImageAddress): Promise<CopySink> {
+  switch (address.kind) {
+    case 'registry': {
+      const repository = await wiring.repository(address.reference);
+      const { tag } = address.reference;
+      return {
+        sink: repository,
+        name: async (target, { signal }) => {
+          if (tag !== undefined) await repository.tag(target, tag, signal);
+        },
+        // A registry finds them by their subject.
+        keepReferrer: async () => {},
+      };
+    }
+    case 'store': {
+      const store = await wiring.store();
+      const reference = parseReference(address.name);
+      return { sink: store, name: (target) => store.tagImage(target, reference) };
+    }
+    case 'oci-layout': {
+      const { openOciLayoutSink } = await import('../../layers/index.ts');
+      const sink = await openOciLayoutSink(address.path);
+      const name = address.name ?? 'latest';
+      return {
+        sink,
+        name: (target, { signal }) => sink.tag(target, name, signal),
+        keepReferrer: (referrer, { signal }) => sink.tag(referrer, '', signal),
+      };
+    }
+    case 'oci-archive':
+    case 'docker-archive': {
+      // An archive is written in one go: the store holds the image until then.
+      const [store, layers] = await Promise.all([wiring.store(), import('../../layers/index.ts')]);
+      const write = address.kind === 'oci-archive' ? layers.writeOciArchive : layers.writeDockerArchive;
+      const names = address.name === undefined ? [] : [formatReference(parseReference(address.name))];
+      return {
+        sink: store,
+        single: address.kind === 'docker-archive',
+        name: (target, session) =>
+          writeOutput(address.path, session, (out) => write(store, [{ target, names }], out, session.signal)),
+      };
+    }
+    case 'engine': {
+      const [store, engine, { writeDockerArchive }] = await Promise.all([
+        wiring.store(),
+        wiring.engine(),
+        import('../../layers/index.ts'),
+      ]);
+      const names = [formatReference(parseReference(address.name))];
+      return {
+        sink: store,
+        single: true,
+        name: (target, { signal }) =>
+          engine.loadImage((out, inner) => writeDockerArchive(store, [{ target, names }], out, inner), signal),
+      };
+    }
+  }
+}
+
+/** What a layout lists beside the image and says that it refers to it. */
+async function listedReferrers(archive: ImageArchive, subject: Descriptor, signal: AbortSignal): Promise<Descriptor[]> {
+  const found: Descriptor[] = [];
+  for (const { target } of archive.images) {
+    const document = parseManifest(await readManifest(archive, target, signal), target.mediaType);
+    if (document.subject?.digest === subject.digest) found.push(target);
+  }
+  return found;
+}
