@@ -7,6 +7,7 @@ import { buildMetadata, imageIdOf, writeResultFile } from './build-results.ts';
 import type { Session } from './session.ts';
 import { withWiring } from './wire.ts';
 import { withProgress } from './with-progress.ts';
+import { withoutDamage } from './without-damage.ts';
 
 export interface BuildOutcome {
   readonly result: BuildResult;
@@ -42,15 +43,19 @@ export async function buildWith(
   return await withWiring(session, events, async (wiring) => {
     const [store, baseImages] = await Promise.all([wiring.store(), wiring.baseImages()]);
     const delivery = await wiring.delivery(baseImages, hostPlatform());
-    const result = await build(invocation.request, {
-      store,
-      baseImages,
-      delivery,
-      events,
-      now: session.now,
-      stdout: session.stdoutStream,
-      signal: session.signal,
-    });
+    const repeatable = !invocation.request.exports.some((output) => output.destination === '-');
+    const attempt = { events, signal: session.signal, repeatable };
+    const result = await withoutDamage(store, attempt, () =>
+      build(invocation.request, {
+        store,
+        baseImages,
+        delivery,
+        events,
+        now: session.now,
+        stdout: session.stdoutStream,
+        signal: session.signal,
+      }),
+    );
     return { result, pushed: new Map(delivery.pushed) };
   });
 }

@@ -5,7 +5,7 @@
  */
 import { constants, fstatSync, statSync, unlinkSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
+import { isTsbuildError, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
 import {
   createDigestHasher,
   type Descriptor,
@@ -24,6 +24,8 @@ import type { UsageMarks } from './usage-marks.ts';
 
 /** Bytes per read and per write: large enough that system calls do not show, small enough to stay in memory. */
 const chunkSize = 512 * 1024;
+/** Reading a blob up to this size shows beside nothing: its presence alone is not believed. Bytes. */
+const smallBlob = 1024 * 1024;
 
 export interface BlobsParts {
   readonly layout: Layout;
@@ -36,6 +38,7 @@ export class Blobs {
   readonly #parts: BlobsParts;
   readonly #writing = new Map<Digest, Promise<unknown>>();
   readonly #trusted = new Set<Digest>();
+  readonly #dropped: Digest[] = [];
 
   constructor(parts: BlobsParts) {
     this.#parts = parts;
@@ -57,7 +60,10 @@ export class Blobs {
 
   /** Takes over a complete draft whose digest the caller computed while writing it. */
   adopt(draft: string, digest: Digest): void {
-    if (this.has(digest)) return removeFile(draft);
+    // A shorter one that is there was cut; other damage is found by whoever reads it.
+    if (this.has(digest) && (this.#parts.pending.has(digest) || sizeOf(this.path(digest)) === sizeOf(draft))) {
+      return removeFile(draft);
+    }
     this.#trusted.add(digest);
     this.#parts.pending.add(digest, draft, this.path(digest));
   }
@@ -72,6 +78,39 @@ export class Blobs {
     return this.#trusted.has(digest);
   }
 
+  /** What this process found damaged and dropped, in order. */
+  get dropped(): readonly Digest[] {
+    return this.#dropped;
+  }
+
+  /**
+   * Whether the blob is here and worth relying on: a small one is read, once per process. So whoever brings a blob again
+   * replaces a damaged one; a large one is verified by whoever reads it.
+   */
+  async holds(descriptor: Descriptor, signal: AbortSignal): Promise<boolean> {
+    if (!this.has(descriptor.digest)) return false;
+    return descriptor.size > smallBlob || (await this.verify(descriptor.digest, signal));
+  }
+
+  /** Like `isSound`, but reads no more than once per process. */
+  async verify(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    if (this.#trusted.has(digest)) return this.has(digest);
+    const sound = await this.isSound(digest, signal);
+    if (sound) this.#trusted.add(digest);
+    return sound;
+  }
+
+  /** Whether the blob is here and its bytes have its digest. One whose bytes have not is dropped. */
+  async isSound(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    try {
+      for await (const _chunk of this.#verified(this.path(digest), digest, signal));
+      return true;
+    } catch (error) {
+      if (isTsbuildError(error) && (error.code === 'blob-damaged' || error.code === 'blob-missing')) return false;
+      throw error;
+    }
+  }
+
   /**
    * @throws TsbuildError `blob-mismatch` when the bytes are not what the descriptor says, `store-full`
    */
@@ -84,7 +123,7 @@ export class Blobs {
     if (isDocument(descriptor)) await this.#parts.pending.settle();
     for (;;) {
       throwIfAborted(options.signal);
-      if (this.has(descriptor.digest)) return 'exists';
+      if (await this.holds(descriptor, options.signal)) return 'exists';
       const other = this.#writing.get(descriptor.digest);
       if (other === undefined) break;
       await Promise.allSettled([other]);
@@ -126,7 +165,10 @@ export class Blobs {
     const path = this.path(digest);
     this.#trusted.delete(digest);
     const status = statSync(path, { throwIfNoEntry: false });
-    if (status !== undefined && (inode === undefined || status.ino === inode)) removeFile(path);
+    if (status !== undefined && (inode === undefined || status.ino === inode)) {
+      removeFile(path);
+      this.#dropped.push(digest);
+    }
   }
 
   /** The file is opened by the first chunk: a stream nobody reads leaves nothing open. */
@@ -267,6 +309,10 @@ async function readAt(
   } catch (error) {
     throw storeFailure(error, `cannot read ${path}`);
   }
+}
+
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size;
 }
 
 function removeFile(path: string): void {

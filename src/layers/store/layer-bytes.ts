@@ -67,10 +67,14 @@ export class LayerBytes {
     }
   }
 
-  /** Makes the uncompressed form an ordinary blob, whose digest is the diff ID. */
+  /**
+   * Makes the uncompressed form an ordinary blob, whose digest is the diff ID. One that is there is verified, once per
+   * process: what is copied out of it are pieces that no digest covers.
+   */
   async uncompressed(layer: LayerRef, options: ChainOptions): Promise<void> {
     const { blobs, pending } = this.#parts;
-    if (!blobs.has(layer.diffId)) {
+    await pending.finished(layer.diffId);
+    if (!(await blobs.verify(layer.diffId, options.signal)) || !blobs.has(layer.diffId)) {
       await this.#decompressing.run(layer.diffId, options.signal, async (signal) => {
         await this.read(layer, { ...options, signal }, async (file) => {
           if (file.compression === 'uncompressed') return;
@@ -125,15 +129,7 @@ export class LayerBytes {
   async #isDamaged(error: unknown, digest: Digest, signal: AbortSignal): Promise<boolean> {
     if (!isTsbuildError(error) || signal.aborted) return false;
     if (error.code === 'cancelled' || error.code === 'store-full') return false;
-    const size = statSync(this.#parts.blobs.path(digest), { throwIfNoEntry: false })?.size;
-    if (size === undefined) return true;
-    try {
-      const probe = { mediaType: 'application/octet-stream', digest, size };
-      for await (const _chunk of await this.#parts.blobs.open(probe, signal));
-      return false;
-    } catch (cause) {
-      return isTsbuildError(cause) && (cause.code === 'blob-damaged' || cause.code === 'blob-missing');
-    }
+    return !(await this.#parts.blobs.isSound(digest, signal));
   }
 }
 

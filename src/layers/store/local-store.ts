@@ -42,6 +42,7 @@ import { acquireLock, type KernelLock, type LockMode, tryLock } from './kernel-l
 import type { LayerWork } from './layer-work.ts';
 import type { PruneOptions, PruneResult } from './prune.ts';
 import type { RootCopies } from './root-copies.ts';
+import { makeScaffold } from './scaffold.ts';
 import { makeFolders } from './snapshots.ts';
 import type { StoreParts } from './store-parts.ts';
 import type { Usage } from './usage.ts';
@@ -50,6 +51,7 @@ export class LocalStore implements Store {
   readonly name = 'the local store';
   readonly root: string;
   readonly #parts: StoreParts;
+  readonly #scaffolds = new Map<string, string>();
   #layers: Promise<LayerWork> | undefined;
   #roots: Promise<RootCopies> | undefined;
 
@@ -66,8 +68,13 @@ export class LocalStore implements Store {
     return this.#parts.blobs.has(digest);
   }
 
-  async has(descriptor: Descriptor): Promise<boolean> {
-    return this.#parts.blobs.has(descriptor.digest);
+  async has(descriptor: Descriptor, signal: AbortSignal = neverAborted()): Promise<boolean> {
+    return await this.#parts.blobs.holds(descriptor, signal);
+  }
+
+  /** Blobs this process found damaged and dropped, in order. */
+  get dropped(): readonly Digest[] {
+    return this.#parts.blobs.dropped;
   }
 
   open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
@@ -95,6 +102,15 @@ export class LocalStore implements Store {
   temporaryFolder(): string {
     const folder = this.#parts.presence.draft();
     makeFolders(folder, []);
+    return folder;
+  }
+
+  scaffold(paths: readonly string[]): string {
+    const key = paths.join('\0');
+    const folder = this.#scaffolds.get(key) ?? this.temporaryFolder();
+    if (this.#scaffolds.has(key)) return folder;
+    makeScaffold(folder, paths);
+    this.#scaffolds.set(key, folder);
     return folder;
   }
 
