@@ -206,6 +206,11 @@ export interface Store extends BlobSource, BlobSink {
   tryLock(name: string, mode: 'shared' | 'exclusive'): Promise<AsyncDisposable | undefined>;
   /** A new private folder for what has no other place; it goes when the store is closed, or with a dead process. */
   temporaryFolder(): string;
+  /**
+   * A folder that holds nothing but these empty directories (`dev/`) and files (`etc/hosts`), on the file system of the
+   * snapshots: the lowest layer of an overlay that needs places to mount at. Made once; it goes as a temporary folder does.
+   */
+  scaffold(paths: readonly string[]): string;
   /** Stops worker threads; no draft of this process stays. */
   close(): Promise<void>;
 }

@@ -5,7 +5,7 @@
  */
 import { chainIdOf } from '../../image/index.ts';
 import type { LayerRef, RootCopy } from '../../layers/index.ts';
-import type { RootFs, Rung, StepMount } from '../../sandbox/index.ts';
+import { mountPoints, type RootFs, type Rung, type StepMount } from '../../sandbox/index.ts';
 import { latestMtime } from './created-mtime.ts';
 import { chainDigest, type StepContext } from './types.ts';
 
@@ -26,15 +26,16 @@ async function overlayRoot(context: StepContext): Promise<StepRoot> {
   const { below, signal, ensure, onNote } = context;
   const { store, request } = context.environment;
   const chain = await store.lowers(below, { ensure, signal, onNote });
-  // overlayfs wants something beneath, even where there is nothing.
-  const lowers = chain.length > 0 ? chain : [store.temporaryFolder()];
+  // overlayfs wants something beneath, even where there is nothing. No part of the chain: what a step removes of it is
+  // no change of the image.
+  const scaffold = store.scaffold(mountPoints);
   const draft = await store.draft(chain[0]);
   let committed = false;
   return {
-    rootfs: { kind: 'overlay', lowers, upper: draft.upper, work: draft.work },
+    rootfs: { kind: 'overlay', lowers: [...chain, scaffold], upper: draft.upper, work: draft.work },
     place: async (mounts) => mounts,
     finish: async () => {
-      const layer = await draft.diff({ signal, lowers, ...latestMtime(request) });
+      const layer = await draft.diff({ signal, lowers: chain, ...latestMtime(request) });
       await draft.commit(chainIdOf(chainDigest(below) ?? undefined, layer.diffId));
       committed = true;
       return layer;

@@ -263,6 +263,29 @@ describe('layers', () => {
     expect(readFileSync(join(first[1] ?? '', 'd/a'), 'utf8')).toBe('1');
   });
 
+  test('make a step see the root directory as the base has it, time and mode included', async () => {
+    const store = await temporaryStore();
+    const root = { ...directoryEntry(''), mode: 0o1750, mtime: 1_234_567_890_123_456_789n };
+    const image = await putImage(store, [[root, fileEntry('a', '1')], [fileEntry('b', '2')]]);
+    const lowers = await store.lowers(image.layers, noFetch);
+    execFileSync('setfattr', ['-n', 'user.kept', '-v', 'yes', lowers[0] ?? '']);
+    const draft = await store.draft(lowers[0]);
+    const { mode, mtimeNs } = statSync(draft.upper, { bigint: true });
+    expect([Number(mode) & 0o7777, mtimeNs]).toEqual([0o1750, root.mtime]);
+    expect(execFileSync('getfattr', ['-n', 'user.kept', '--only-values', draft.upper]).toString()).toBe('yes');
+    await draft.discard();
+    expect([existsSync(draft.upper), existsSync(draft.work)]).toEqual([false, false]);
+  });
+
+  test('may lie on a scaffold of places to mount at, made once and gone with the store', async () => {
+    const store = await temporaryStore();
+    const scaffold = store.scaffold(['proc/', 'etc/hosts', 'etc/hostname']);
+    expect(readdirSync(scaffold, { recursive: true }).sort()).toEqual(['etc', 'etc/hostname', 'etc/hosts', 'proc']);
+    expect(store.scaffold(['proc/', 'etc/hosts', 'etc/hostname'])).toBe(scaffold);
+    await store.close();
+    expect(existsSync(scaffold)).toBe(false);
+  });
+
   test('are fetched only when they are needed, and again when they turn out damaged', async () => {
     const origin = await temporaryStore();
     const image = await putImage(origin, [[fileEntry('a', '1'.repeat(5000))], [fileEntry('b', '2')]]);
