@@ -38,7 +38,12 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
       const chosen = source();
       // Only what has to be unpacked or cloned needs a place.
       const temporary = chosen.kind === 'directory' ? '' : ports.store.temporaryFolder();
-      return openContext(chosen, { temporary, signal: ports.signal });
+      return openContext(chosen, {
+        temporary,
+        signal: ports.signal,
+        proxyEnv: request.proxyEnv,
+        ...(request.gitEnv && { gitEnvironment: request.gitEnv }),
+      });
     });
   const main = () => contextOf('', () => request.context);
   const open = (name: string | undefined): Promise<OpenedSource> =>

@@ -77,6 +77,8 @@ export interface BuildRequest {
   readonly sourceDateEpoch?: number;
   /** The proxy variables of the environment, handed to RUN but kept out of keys and history. */
   readonly proxyEnv: Readonly<Record<string, string>>;
+  /** What the git program gets of the environment: where to find ssh, and the user's agent. */
+  readonly gitEnv?: Readonly<Record<string, string>>;
   /** Stages built at once. Default: the number of cores, at least 2. */
   readonly parallelism?: number;
 }

@@ -68,6 +68,7 @@ describe('a build without flags', () => {
       cacheFrom: [],
       cacheTo: [],
       proxyEnv: {},
+      gitEnv: {},
     });
     expect(rest).toEqual({
       call: { method: 'build', json: false },

@@ -134,6 +134,7 @@ class Copying {
       temporary: environment.store.temporaryFolder(),
       signal,
       proxyEnv: environment.request.proxyEnv,
+      ...(environment.request.gitEnv && { gitEnvironment: environment.request.gitEnv }),
       ...(checksum !== undefined && { checksum }),
       ...(keepGitDir !== undefined && { keepGitDir }),
       ...(unpack !== undefined && { unpack }),

@@ -122,7 +122,8 @@ export async function readBuildFlags(flags: ParsedFlags, around: BuildSurroundin
     cacheFrom: cacheSpecs('--cache-from', flags),
     cacheTo: cacheSpecs('--cache-to', flags),
     ...(epoch !== undefined && { sourceDateEpoch: epoch }),
-    proxyEnv: proxyEnvironment(around.env),
+    proxyEnv: chosenVariables(around.env, proxyNames),
+    gitEnv: chosenVariables(around.env, gitNames),
   };
   checkPush(request);
   if (flags.on('squash')) warnings.push('--squash does nothing: layers stay as the Dockerfile makes them');
@@ -323,9 +324,12 @@ function sourceDateEpoch(buildArgs: Readonly<Record<string, string>>, env: Envir
   return seconds;
 }
 
-function proxyEnvironment(env: Environment): Record<string, string> {
+/** Without HOME and GIT_*: no configuration of the user decides what a repository's content may start. */
+const gitNames = ['PATH', 'SSH_AUTH_SOCK'];
+
+function chosenVariables(env: Environment, names: readonly string[]): Record<string, string> {
   return Object.fromEntries(
-    proxyNames.flatMap((name) => {
+    names.flatMap((name) => {
       const value = env[name];
       return value === undefined || value === '' ? [] : [[name, value] as const];
     }),
