@@ -8,6 +8,7 @@ import { closeSync, constants } from 'node:fs';
 import type { BytePath } from '../../core/index.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
+import { recordsOwners, withRecordedOwner } from '../native/recorded-owner.ts';
 import { type FileStat, fileType, isWhiteoutDevice, scanDirectory, statAt } from '../native/stat.ts';
 import { isLayerXattr, readXattrs } from '../native/xattrs.ts';
 import { baseName, childPath, parentPath } from '../tree/resolve-place.ts';
@@ -30,6 +31,7 @@ export class LowerStack {
   readonly #layers: readonly { readonly root: number; readonly handles: DirectoryHandles }[];
   readonly #prefix: OverlayXattrPrefix;
   readonly #directories = new Map<string, readonly number[]>();
+  readonly #recordsOwners = recordsOwners();
 
   /** @param roots highest first, as overlayfs takes them */
   constructor(roots: readonly string[], prefix: OverlayXattrPrefix) {
@@ -51,7 +53,8 @@ export class LowerStack {
   root(): LowerEntry | undefined {
     const root = this.#layers[0]?.root;
     const stat = root === undefined ? undefined : statAt(root, '');
-    return stat && { stat, directory: '' as BytePath, name: '', layer: 0 };
+    if (root === undefined || !stat) return undefined;
+    return { stat: this.#withOwner(root, '', stat), directory: '' as BytePath, name: '', layer: 0 };
   }
 
   /** An entry at its own place: no component of `directory` may be a symlink; undefined when there is none. */
@@ -60,7 +63,8 @@ export class LowerStack {
       const dir = this.#fd(layer, directory);
       const stat = statAt(dir, name);
       if (!stat) continue;
-      return this.#isWhiteout(dir, name, stat) ? undefined : { stat, directory: directory as BytePath, name, layer };
+      if (this.#isWhiteout(dir, name, stat)) return undefined;
+      return { stat: this.#withOwner(dir, name, stat), directory: directory as BytePath, name, layer };
     }
     return undefined;
   }
@@ -119,6 +123,10 @@ export class LowerStack {
     if (isWhiteoutDevice(stat)) return true;
     if (stat.type !== fileType.regular || stat.size !== 0 || this.#opaque(dir) !== 'x') return false;
     return native.getXattr(dir, name, `${this.#prefix}overlay.whiteout`) !== undefined;
+  }
+
+  #withOwner(dir: number, name: string, stat: FileStat): FileStat {
+    return this.#recordsOwners ? withRecordedOwner(dir, name, stat) : stat;
   }
 
   #opaque(fd: number): string | undefined {

@@ -7,6 +7,7 @@ import { closeSync, constants, ftruncateSync, writeSync } from 'node:fs';
 import { type BytePath, systemErrorCode } from '../../core/index.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
+import { recordOwner } from '../native/recorded-owner.ts';
 import { type FileStat, fileType, type ScannedEntry, scanDirectory, statAt } from '../native/stat.ts';
 import { isLayerXattr, readXattrs } from '../native/xattrs.ts';
 import { childPath } from '../tree/resolve-place.ts';
@@ -78,13 +79,13 @@ export class Target {
     const write = (uid: number) => native.writeWhole(dir, name, content, 0, content.length, mode, uid, gid, mtime);
     try {
       this.#mustBeNew(write(this.#mayChown ? metadata.uid : -1));
-      if (!this.#mayChown) this.#noteOwner(metadata, childPath(directory, name));
+      if (!this.#mayChown) this.#keepOwner(dir, name, metadata, childPath(directory, name));
     } catch (error) {
       if (!isChownRefusal(error)) throw error;
       this.#mayChown = false;
-      this.#noteOwner(metadata, childPath(directory, name));
       native.unlinkAt(dir, name, 0);
       this.#mustBeNew(write(-1));
+      this.#keepOwner(dir, name, metadata, childPath(directory, name));
     }
   }
 
@@ -199,12 +200,13 @@ export class Target {
         this.#mayChown = false;
       }
     }
-    this.#noteOwner(metadata, shownPath);
+    this.#keepOwner(dir, name, metadata, shownPath);
   }
 
-  /** What this user makes is this user's: only other owners are lost. */
-  #noteOwner({ uid, gid }: NodeMetadata, shownPath: string): void {
-    if (uid !== process.geteuid?.() || gid !== process.getegid?.()) this.#notes.add('owners', shownPath);
+  /** What this user makes is this user's: only other owners must be recorded. */
+  #keepOwner(dir: number, name: string, { uid, gid }: NodeMetadata, shownPath: string): void {
+    if (uid === process.geteuid?.() && gid === process.getegid?.()) return;
+    if (!recordOwner(dir, name, uid, gid)) this.#notes.add('owners', shownPath);
   }
 
   #setXattrs(dir: number, name: string, xattrs: ReadonlyMap<string, Uint8Array> | undefined, shownPath: string): void {

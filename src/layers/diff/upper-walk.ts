@@ -13,6 +13,7 @@ import { type BytePath, TsbuildError } from '../../core/index.ts';
 import type { LowerEntry, LowerStack, OverlayXattrPrefix } from '../apply/lower-stack.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles } from '../native/directory-handles.ts';
+import { recordsOwners, withRecordedOwner } from '../native/recorded-owner.ts';
 import { type FileStat, fileType, isWhiteoutDevice, type ScannedEntry, scanDirectory } from '../native/stat.ts';
 import { equalXattrs, isLayerXattr, readXattrs } from '../native/xattrs.ts';
 import { shown } from '../tar/tar-errors.ts';
@@ -61,6 +62,7 @@ class UpperWalk {
   readonly #prefix: string;
   readonly #visitor: UpperVisitor;
   readonly #levels: Level[] = [];
+  readonly #recordsOwners = recordsOwners();
 
   constructor(handles: DirectoryHandles, lowers: LowerStack, prefix: OverlayXattrPrefix, visitor: UpperVisitor) {
     this.#handles = handles;
@@ -123,7 +125,10 @@ class UpperWalk {
   }
 
   #level(path: BytePath, merged: boolean, pending: Level['pending']): Level {
-    return { path, merged, pending, entries: scanDirectory(this.#handles.fd(path)), next: 0 };
+    const dir = this.#handles.fd(path);
+    const found = scanDirectory(dir);
+    const entries = this.#recordsOwners ? found.map((entry) => withRecordedOwner(dir, entry.name, entry)) : found;
+    return { path, merged, pending, entries, next: 0 };
   }
 
   /** Visits the directories on the way down that were not yet. */

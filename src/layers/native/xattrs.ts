@@ -32,10 +32,10 @@ export function equalXattrs(
 }
 
 /**
- * Attributes that belong to an image. Left out: overlayfs' own, and labels that this machine's security modules put on
+ * Attributes that belong to an image. Left out: overlayfs' own and tsbuild's (recorded-owner.ts), and labels that this machine's security modules put on
  * files (security.selinux, security.ima, ...), which mean nothing elsewhere.
  */
 export function isLayerXattr(attribute: string): boolean {
   if (attribute.startsWith('security.')) return attribute === 'security.capability';
-  return !attribute.startsWith('trusted.overlay.') && !attribute.startsWith('user.overlay.');
+  return !['trusted.overlay.', 'user.overlay.', 'user.tsbuild.'].some((prefix) => attribute.startsWith(prefix));
 }
