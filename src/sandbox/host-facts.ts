@@ -13,13 +13,13 @@ export interface HostFacts {
   readonly initialUserNamespace: boolean;
   /** The namespace maps one ID only. */
   readonly singleId: boolean;
-  readonly capabilities: { readonly sysAdmin: boolean; readonly sysChroot: boolean };
+  readonly capabilities: { readonly sysAdmin: boolean; readonly sysChroot: boolean; readonly mknod: boolean };
 }
 
 /** The kernel gives the first user namespace this inode always (PROC_USER_INIT_INO); an identity map proves nothing. */
 const initialUserNamespace = 'user:[4026531837]';
 
-const capability = { sysChroot: 18n, sysAdmin: 21n };
+const capability = { sysChroot: 18n, sysAdmin: 21n, mknod: 27n };
 
 export function hostFacts(): HostFacts {
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(readText('/proc/self/status'))?.[1] ?? '0'}`);
@@ -32,6 +32,7 @@ export function hostFacts(): HostFacts {
     capabilities: {
       sysAdmin: (effective & (1n << capability.sysAdmin)) !== 0n,
       sysChroot: (effective & (1n << capability.sysChroot)) !== 0n,
+      mknod: (effective & (1n << capability.mknod)) !== 0n,
     },
   };
 }

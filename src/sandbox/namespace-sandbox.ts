@@ -29,6 +29,7 @@ export class NamespaceSandbox implements Sandbox {
   readonly #helpers = new Helpers(distPath('native/tsbuild-sandbox'));
   #shared: Promise<'host' | SharedNetwork> | undefined;
   #steps = 0;
+  #admitted = false;
 
   constructor(options: NamespaceSandboxOptions) {
     this.#options = options;
@@ -79,9 +80,22 @@ export class NamespaceSandbox implements Sandbox {
 
   /** What a step's network is here; the fallback of `default` is announced once. */
   async #network(step: StepSpec): Promise<'host' | 'none' | SharedNetwork> {
+    if (step.network === 'none') this.#admitNetwork();
     if (step.network !== 'default') return step.network;
     this.#shared ??= this.#share();
     return this.#shared;
+  }
+
+  /** Without namespaces a step cannot be kept from the network. */
+  #admitNetwork(): void {
+    if (this.#options.rung !== 'chroot' || this.#admitted) return;
+    this.#admitted = true;
+    this.#options.events({
+      kind: 'notice',
+      level: 'warning',
+      message: 'RUN --network=none reaches the network of this machine: the rung chroot has no namespaces',
+      code: 'network-host',
+    });
   }
 
   async #share(): Promise<'host' | SharedNetwork> {

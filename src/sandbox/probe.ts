@@ -79,6 +79,15 @@ async function probeChroot(facts: HostFacts, options: ProbeOptions): Promise<Run
   }
   return tryStep('chroot', facts, options, [
     { what: 'steps share the processes, network and devices of the container tsbuild runs in' },
+    { what: 'steps have no /proc and no /sys, and mounts are copies' },
+    ...(facts.capabilities.mknod
+      ? []
+      : [
+          {
+            what: 'steps have no /dev/null: tsbuild lacks CAP_MKNOD',
+            remedy: 'start the container with --cap-add MKNOD',
+          },
+        ]),
   ]);
 }
 
