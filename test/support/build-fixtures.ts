@@ -32,6 +32,11 @@ export interface BuildCase {
    * everything below as well.
    */
   readonly differs?: Readonly<Partial<Record<JudgeName, Readonly<Record<string, string>>>>>;
+  /** The same of Docker 26 in Debian trixie, which has a BuildKit that knows most of what is newer. */
+  readonly trixie?: {
+    readonly without?: string;
+    readonly differs?: Readonly<Record<string, string>>;
+  };
 }
 
 export interface ExpectedImage {

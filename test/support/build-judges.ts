@@ -19,9 +19,12 @@ export interface Judge extends AsyncDisposable {
   read(tag: string): Promise<ReadImage>;
 }
 
-/** Starts a judge and gives it the base images. */
-export async function startJudge(name: JudgeName): Promise<Judge> {
-  const tool = name === 'docker' ? await startDockerd() : await startBuildah();
+/**
+ * Starts a judge and gives it the base images.
+ * @param enter what stands in front of a command to run it in another root (`Trixie.enter`)
+ */
+export async function startJudge(name: JudgeName, enter: readonly string[] = []): Promise<Judge> {
+  const tool = name === 'docker' ? await startDockerd(enter) : await startBuildah(enter);
   const archives = temporaryFolder('bases');
   try {
     for (const image of allBaseImages()) {
@@ -49,14 +52,18 @@ export function caseArguments(fixture: BuildFixture, context: string): string[] 
   return args.map((arg, index) => (args[index - 1] === '-f' ? join(context, arg) : arg));
 }
 
-/** Every difference the case does not explain, as readable lines. */
+/**
+ * Every difference the case does not explain, as readable lines.
+ * @param differs the explained ones, with the reason
+ */
 export function imageDifferences(
   fixture: BuildFixture,
   ours: { readonly image: ReadImage; readonly tree: FlatTree },
   theirs: ReadImage,
   judge: JudgeName,
+  differs: Readonly<Record<string, string>> = fixture.build.differs?.[judge] ?? {},
 ): string[] {
-  const explained = Object.keys(fixture.build.differs?.[judge] ?? {});
+  const explained = Object.keys(differs);
   const docker = judge === 'docker';
   // buildah makes the directory of every volume.
   const volumes = Object.keys((theirs.config.config?.Volumes as Record<string, unknown> | undefined) ?? {}).map(

@@ -48,7 +48,8 @@ function commandLine(state: StageState, { command, heredocs }: RunInstruction): 
     return { args: withShell(state, { form: 'shell', text }) };
   }
   if (first.content.startsWith('#!')) {
-    return { args: [posix.join(scriptFolder, first.name)], script: scriptOf(first) };
+    const path = posix.join(scriptFolder, first.name);
+    return { args: withShell(state, { form: 'shell', text: path }), script: scriptOf(first) };
   }
   return { args: withShell(state, { form: 'shell', text: first.content }) };
 }

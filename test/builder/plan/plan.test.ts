@@ -245,7 +245,7 @@ describe('heredocs', () => {
   test('one that begins with a shebang is run as a file', () => {
     const run = firstRun(planOf('FROM scratch\nRUN <<EOF\n#!/usr/bin/env python3\nprint(1)\nEOF\n'));
     expect(run).toMatchObject({
-      args: ['/dev/pipes/EOF'],
+      args: ['/bin/sh', '-c', '/dev/pipes/EOF'],
       script: { name: 'EOF', text: '#!/usr/bin/env python3\nprint(1)\n' },
     });
   });

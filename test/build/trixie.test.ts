@@ -1,0 +1,76 @@
+import { mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allBaseImages } from '../support/base-images.ts';
+import { type BuildFixture, buildFixtures, prepareContext } from '../support/build-fixtures.ts';
+import { caseArguments, imageDifferences, type Judge, startJudge } from '../support/build-judges.ts';
+import { mustRun } from '../support/command.ts';
+import { readOciLayout, writeDockerArchive } from '../support/image-files.ts';
+import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts';
+import { flatten } from '../support/tree-compare.ts';
+import { startTrixie, type Trixie, trixieMissing } from '../support/trixie.ts';
+import { mustTsbuild, tsbuild } from '../support/tsbuild.ts';
+
+const missing = trixieMissing();
+if (missing !== undefined) test.skip(`the judges of Debian trixie: ${missing}`, () => {});
+
+describe.runIf(missing === undefined)('the judges of Debian trixie', () => {
+  let folder: TemporaryFolder;
+  let trixie: Trixie;
+  let docker: Judge;
+
+  beforeAll(async () => {
+    folder = temporaryFolder('trixie-cases', 0o711);
+    trixie = await startTrixie();
+    docker = await startJudge('docker', trixie.enter);
+    for (const image of allBaseImages()) {
+      writeDockerArchive(folder.join('base.tar'), image);
+      await mustTsbuild(['load', '-i', folder.join('base.tar')], { home: folder.join('home') });
+    }
+  }, 400_000);
+  afterAll(async () => {
+    await docker?.[Symbol.asyncDispose]();
+    await trixie?.[Symbol.asyncDispose]();
+    await folder?.[Symbol.asyncDispose]();
+  });
+
+  test('are newer than this release, and see the temporary folder where it is', async () => {
+    const [program = '', ...enter] = trixie.enter;
+    const release = await mustRun(program, [...enter, 'cat', '/etc/os-release']);
+    expect(release.text).toContain('VERSION_CODENAME=trixie');
+    expect((await mustRun(program, [...enter, 'dockerd', '--version'])).text).toMatch(/version (2[6-9]|[3-9]\d)\./);
+    expect((await mustRun(program, [...enter, 'buildah', '--version'])).text).toMatch(/version 1\.(39|[4-9]\d)\./);
+    await mustRun(program, [...enter, 'test', '-e', folder.join('base.tar')]);
+  });
+
+  const judged = buildFixtures().filter(({ build }) => build.trixie?.without === undefined);
+  test.each(judged.map((fixture) => [fixture.name, fixture] as const))('%s', async (_, fixture) => {
+    // The client knows a context by the last part of its name, and takes files of the same size and time for the same.
+    const context = folder.join(fixture.name, fixture.name);
+    mkdirSync(folder.join(fixture.name));
+    try {
+      await prepareContext(fixture, context);
+      const args = caseArguments(fixture, context);
+      const [ours, theirs] = await Promise.all([
+        buildOurs(fixture, context, args),
+        docker.build(`case-${fixture.name}`, context, args),
+      ]);
+      expect(theirs.code === 0, `Docker 26 says ${theirs.code}, tsbuild ${ours.code}:\n${theirs.stderr}`).toBe(
+        ours.code === 0,
+      );
+      if (ours.code !== 0) return;
+      const image = readOciLayout(folder.join('home'), `docker.io/library/case-${fixture.name}:1`);
+      const other = await docker.read(`case-${fixture.name}`);
+      const differs = fixture.build.trixie?.differs ?? {};
+      expect(imageDifferences(fixture, { image, tree: flatten(image) }, other, 'docker', differs)).toEqual([]);
+    } finally {
+      await rm(folder.join(fixture.name), { recursive: true, force: true });
+    }
+  });
+
+  function buildOurs({ name, build }: BuildFixture, context: string, args: readonly string[]) {
+    const options = { home: folder.join('home'), cwd: context, ...(build.env && { env: build.env }) };
+    const own = build.tsbuildArgs ?? [];
+    return tsbuild(['build', '--progress', 'quiet', '-t', `case-${name}:1`, ...args, ...own, context], options);
+  }
+});
