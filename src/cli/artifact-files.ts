@@ -92,7 +92,7 @@ export async function writeTitled(
 function safeTitle(title: string): string {
   const parts = title.split('/');
   const isPlain = parts.every((part) => part !== '' && part !== '.' && part !== '..');
-  if (isPlain && printable(title) === title && title.length <= 4096) return title;
+  if (isPlain && printable(title) === title && !title.includes('\n') && title.length <= 4096) return title;
   throw new TsbuildError({
     code: 'manifest-invalid',
     message: `the artifact calls a file ${JSON.stringify(title.slice(0, 200))}, which is no name inside a folder`,

@@ -1,4 +1,15 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -52,6 +63,27 @@ describe('login', () => {
     expect(statSync(configFile()).mode & 0o777).toBe(0o600);
     await using client = session({ credentials: storedCredentials(environment) });
     await client.verify(registry.host, neverAborted);
+  });
+
+  test('to several registries at once keeps what each of them is told', async () => {
+    await using registry = await startRegistry({ auth: 'htpasswd' });
+    const reachable = [registry.host, registry.host.replace('127.0.0.1', 'localhost')];
+    write(configFile(), { auths: { other: auth('a', 'b') } });
+    await Promise.all(
+      reachable.map((host) =>
+        login({ registry: host, ...alice, environment, client: impatient, signal: neverAborted }),
+      ),
+    );
+    expect(Object.keys(config().auths as object).sort()).toEqual(['other', ...reachable].sort());
+    expect(readdirSync(dirname(configFile()))).toEqual(['config.json']);
+  });
+
+  test('takes over from one that died while it wrote', async () => {
+    await using registry = await startRegistry({ auth: 'htpasswd' });
+    mkdirSync(`${configFile()}.tsbuild-lock`, { recursive: true });
+    utimesSync(`${configFile()}.tsbuild-lock`, 0, 0);
+    await login({ registry: registry.host, ...alice, environment, client: impatient, signal: neverAborted });
+    expect(Object.keys(config().auths as object)).toEqual([registry.host]);
   });
 
   test('keeps nothing when the registry refuses', async () => {
@@ -237,6 +269,15 @@ describe('a credential helper', () => {
       code: 'registry-credentials',
       message: expect.stringContaining('docker-credential-missing is not installed'),
     });
+  });
+
+  test('that is not installed is told of and passed over where the caller wants that', async () => {
+    write(configFile(), { credsStore: 'missing', auths: { 'r.example': auth('u', 'p') } });
+    const told: string[] = [];
+    const source = storedCredentials({ ...environment, onMissingHelper: ({ message }) => told.push(message) });
+    expect(await source.find('other.example', undefined, neverAborted)).toBeUndefined();
+    expect(await source.find('r.example', undefined, neverAborted)).toMatchObject({ username: 'u' });
+    expect(told).toEqual(Array(2).fill(expect.stringContaining('docker-credential-missing is not installed')));
   });
 
   test('whose name is a path is not run', async () => {

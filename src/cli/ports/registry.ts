@@ -26,7 +26,12 @@ export function openRegistry(env: Environment, events: EventSink): RegistryClien
   setFlagsFromString('--wasm-tiering-budget=1000000000');
   return createRegistryClient({
     ...registryOptions(env, events),
-    credentials: storedCredentials({ env, home: homeOf(env) }),
+    credentials: storedCredentials({
+      env,
+      home: homeOf(env),
+      onMissingHelper: ({ message }) =>
+        events({ kind: 'notice', level: 'warning', message: `${message}: going on without its credentials` }),
+    }),
   });
 }
 

@@ -5,9 +5,10 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readFile, realpath, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { isTsbuildError, systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { pause } from '../http/retry.ts';
 import type { Credentials } from './credentials.ts';
 
 export interface AuthFile {
@@ -99,6 +100,57 @@ export async function writeAuthFile(path: string, document: Readonly<Record<stri
     throw unusable(path, 'cannot be written', 'Check the owner and mode of its folder, or set DOCKER_CONFIG.', cause);
   } finally {
     if (draft !== undefined) await rm(draft, { force: true });
+  }
+}
+
+/** Milliseconds. A holder reads and writes one small file; one that takes longer has died. */
+const lockPatience = 10_000;
+const lockPoll = 25;
+
+/**
+ * Does the work while nobody else who asks for the same file does theirs: two logins at once must not lose one another's
+ * entry. The lock is a directory beside the file, as other tools cannot be made to heed any.
+ * @throws TsbuildError `registry-credentials`
+ */
+export async function withAuthFileLock<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  const lock = `${path}.tsbuild-lock`;
+  await takeLock(path, lock, signal);
+  try {
+    return await work();
+  } finally {
+    await rm(lock, { recursive: true, force: true });
+  }
+}
+
+async function takeLock(path: string, lock: string, signal: AbortSignal): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    for (;;) {
+      if (await madeFolder(lock)) return;
+      const made = await stat(lock).catch(() => undefined);
+      // Moved away under a name of its own first: of two who find it too old, one takes it off.
+      if (made && Date.now() - made.mtimeMs > lockPatience) {
+        const old = `${lock}.${randomBytes(6).toString('hex')}`;
+        await rename(lock, old).then(
+          () => rm(old, { recursive: true, force: true }),
+          () => {},
+        );
+      }
+      await pause(lockPoll, signal);
+    }
+  } catch (cause) {
+    if (signal.aborted || isTsbuildError(cause)) throw cause;
+    throw unusable(path, 'cannot be written', 'Check the owner and mode of its folder, or set DOCKER_CONFIG.', cause);
+  }
+}
+
+async function madeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') return false;
+    throw error;
   }
 }
 

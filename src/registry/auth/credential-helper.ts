@@ -3,7 +3,7 @@
  * stdout. A helper has a time limit, and nothing it prints is ever shown: it may hold the secret.
  */
 import { spawn } from 'node:child_process';
-import { cancelled, systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { cancelled, isTsbuildError, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import type { Credentials } from './credentials.ts';
 
 export interface HelperOptions {
@@ -138,6 +138,11 @@ function failure(name: string, verb: string, what: string): TsbuildError {
     message: `the credential helper docker-credential-${name} ${verb} ${what}`,
     hint: `Run docker-credential-${name} ${verb} yourself to see why, or take it out of config.json.`,
   });
+}
+
+/** True when a helper could not be asked because it is not installed. */
+export function isHelperMissing(error: unknown): boolean {
+  return isTsbuildError(error) && error.code === 'registry-credentials' && systemErrorCode(error.cause) === 'ENOENT';
 }
 
 function notStarted(name: string, cause: unknown): TsbuildError {

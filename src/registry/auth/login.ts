@@ -11,6 +11,7 @@ import {
   type CredentialEnvironment,
   hostKeys,
   readAuthFile,
+  withAuthFileLock,
   writeAuthFile,
 } from './auth-file.ts';
 import { helperErase, helperStore } from './credential-helper.ts';
@@ -49,15 +50,14 @@ export async function login(request: LoginRequest): Promise<LoginResult> {
   const file = await fileToWrite(environment);
   await verify(request, registry);
   const helper = helperFor(file, registry);
-  const key = serverKey(registry);
   if (helper !== undefined) {
-    await helperStore(helper, key, username, password, { env: environment.env, signal });
+    await helperStore(helper, serverKey(registry), username, password, { env: environment.env, signal });
     // An empty entry is how Docker marks a registry its helper knows.
-    await writeAuthFile(file.path, withAuth(file, registry, {}));
+    await changeEntry(file.path, registry, {}, signal);
     return { registry, storedIn: `docker-credential-${helper}`, plainText: false };
   }
   const auth = Buffer.from(`${username}:${password}`, 'utf8').toString('base64');
-  await writeAuthFile(file.path, withAuth(file, registry, { auth }));
+  await changeEntry(file.path, registry, { auth }, signal);
   return { registry, storedIn: file.path, plainText: true };
 }
 
@@ -82,10 +82,23 @@ export async function logout(
       removed.push(`docker-credential-${helper}`);
     }
     if (!marked) continue;
-    await writeAuthFile(path, withAuth(file, registry, undefined));
+    await changeEntry(path, registry, undefined, signal);
     if (helper === undefined) removed.push(path);
   }
   return removed;
+}
+
+/** Reads the file anew, so that what others wrote into it meanwhile stays. @param entry undefined: remove it */
+function changeEntry(
+  path: string,
+  registry: string,
+  entry: Readonly<Record<string, string>> | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  return withAuthFileLock(path, signal, async () => {
+    const file = (await readAuthFile(path)) ?? emptyAuthFile(path);
+    await writeAuthFile(path, withAuth(file, registry, entry));
+  });
 }
 
 async function verify(request: LoginRequest, registry: string): Promise<void> {
@@ -103,15 +116,11 @@ async function verify(request: LoginRequest, registry: string): Promise<void> {
 
 async function fileToWrite(environment: CredentialEnvironment): Promise<AuthFile> {
   const [path = ''] = authFilePaths(environment);
-  return (
-    (await readAuthFile(path)) ?? {
-      path,
-      document: {},
-      auths: new Map(),
-      credHelpers: new Map(),
-      credsStore: undefined,
-    }
-  );
+  return (await readAuthFile(path)) ?? emptyAuthFile(path);
+}
+
+function emptyAuthFile(path: string): AuthFile {
+  return { path, document: {}, auths: new Map(), credHelpers: new Map(), credsStore: undefined };
 }
 
 /** The document with one registry's entry replaced under its key, or removed; all else as it was. */

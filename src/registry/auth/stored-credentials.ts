@@ -2,6 +2,7 @@
  * Credentials as the machine has them: files in order, helpers where a file names one. Nothing is read before the first
  * registry asks for a password.
  */
+import { isTsbuildError, type TsbuildError } from '../../core/index.ts';
 import {
   type AuthFile,
   authFilePaths,
@@ -11,12 +12,17 @@ import {
   keysFor,
   readAuthFile,
 } from './auth-file.ts';
-import { helperGet } from './credential-helper.ts';
+import { helperGet, isHelperMissing } from './credential-helper.ts';
 import type { CredentialSource, Credentials } from './credentials.ts';
 
 export interface StoredCredentialsOptions extends CredentialEnvironment {
   /** Milliseconds a helper may take. Default 30 s. */
   readonly helperTimeout?: number;
+  /**
+   * Told of a helper that a file names and that is not installed: the registry is then spoken to without credentials of
+   * that file. Default: it is an error.
+   */
+  readonly onMissingHelper?: (failure: TsbuildError) => void;
 }
 
 export function storedCredentials(options: StoredCredentialsOptions): CredentialSource {
@@ -58,11 +64,7 @@ async function findInFile(
 ): Promise<Credentials | undefined> {
   const helper = helperFor(file, host);
   if (helper !== undefined) {
-    const credentials = await helperGet(helper, serverKey(host), {
-      env: options.env,
-      ...(options.helperTimeout !== undefined && { timeout: options.helperTimeout }),
-      signal,
-    });
+    const credentials = await askHelper(helper, options, host, signal);
     if (credentials) return credentials;
   }
   for (const key of keysFor(host, repository)) {
@@ -71,6 +73,26 @@ async function findInFile(
     if (credentials) return credentials;
   }
   return undefined;
+}
+
+async function askHelper(
+  helper: string,
+  options: StoredCredentialsOptions,
+  host: string,
+  signal: AbortSignal,
+): Promise<Credentials | undefined> {
+  try {
+    return await helperGet(helper, serverKey(host), {
+      env: options.env,
+      ...(options.helperTimeout !== undefined && { timeout: options.helperTimeout }),
+      signal,
+    });
+  } catch (error) {
+    // A config.json that came from a desktop names helpers no server has; public images need none.
+    if (!options.onMissingHelper || !isTsbuildError(error) || !isHelperMissing(error)) throw error;
+    options.onMissingHelper(error);
+    return undefined;
+  }
 }
 
 /** The helper a file names for a host: the host's own, else the store of all. */
