@@ -30,7 +30,7 @@ export function dispatchRun(state: StageState, instruction: RunInstruction): voi
       mounts,
       ...(script && { script }),
     },
-    `RUN ${[...argumentTexts(state), ...args].join(' ')} # buildkit`,
+    `RUN ${state.argsText}${args.join(' ')} # buildkit`,
   );
 }
 
@@ -56,11 +56,4 @@ function commandLine(state: StageState, { command, heredocs }: RunInstruction): 
 
 function scriptOf({ name, content }: Heredoc): { name: string; text: string } {
   return { name, text: content };
-}
-
-/** BuildKit's `|2 A=1 B=2` in front of the command: every ARG in force with the value RUN sees. */
-function argumentTexts(state: StageState): string[] {
-  const values = new Map(state.args.map(({ name, value }) => [name, state.lookup(name) ?? value ?? '']));
-  if (values.size === 0) return [];
-  return [`|${values.size}`, ...Array.from(values, ([name, value]) => `${name}=${value}`)];
 }

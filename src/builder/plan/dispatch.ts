@@ -147,7 +147,7 @@ function dispatchArg(state: StageState, instruction: ArgInstruction): void {
     // Later names of the same ARG see the earlier ones.
     const chosen = options.buildArgs[key] ?? (value ? state.expand(value) : globals.get(key));
     if (chosen !== undefined && !steeringArguments.has(key)) state.define(key, chosen);
-    state.args = [...state.args, { name: key, value: chosen }];
+    state.declare(key, chosen);
     const description = describedAs(instruction, key);
     state.ownArgs.push({
       name: key,

@@ -124,7 +124,7 @@ function inheritFromBase(base: StageBase, platform: Platform): InheritedState {
   const { OnBuild: _, ...config } = image.config;
   const env = config.Env ?? [];
   const withPath = env.some((entry) => variableName(entry) === 'PATH') ? env : [...env, `PATH=${defaultPath}`];
-  return { image: { ...image, config: { ...config, Env: withPath } }, env: withPath, args: [] };
+  return { image: { ...image, config: { ...config, Env: withPath } }, env: withPath, args: new Map() };
 }
 
 /** What FROM a stage takes over: everything but its ONBUILD triggers. */

@@ -11,16 +11,12 @@ import type { PlanOptions } from './survey.ts';
 import type { Operation, PlannedArgument, PlannedHistory, Step, TreeSource } from './types.ts';
 import { expand, variablesIn } from './variables.ts';
 
-export interface BuildArgument {
-  readonly name: string;
-  readonly value: string | undefined;
-}
-
 /** What a stage inherits when another is built FROM it. */
 export interface InheritedState {
   readonly image: ImageConfig;
   readonly env: readonly string[];
-  readonly args: readonly BuildArgument[];
+  /** ARGs by name with the values they were given. */
+  readonly args: ReadonlyMap<string, string | undefined>;
 }
 
 export interface StageSetting {
@@ -40,7 +36,6 @@ export class StageState {
   readonly setting: StageSetting;
   readonly steps: Step[] = [];
   readonly history: PlannedHistory[] = [];
-  args: readonly BuildArgument[];
   readonly ownArgs: PlannedArgument[] = [];
   image: ImageConfig;
   /** CMD was set in this stage (not inherited). */
@@ -48,12 +43,14 @@ export class StageState {
   /** ENV and ARG together, in the order of their first definition. */
   readonly #variables: Map<string, string>;
   #env: readonly string[] | undefined;
+  readonly #args: Map<string, string | undefined>;
+  #argsText: string | undefined;
 
   constructor(setting: StageSetting, inherited: InheritedState) {
     this.setting = setting;
     this.image = inherited.image;
     this.#variables = variablesIn(inherited.env);
-    this.args = inherited.args;
+    this.#args = new Map(inherited.args);
   }
 
   get config(): RuntimeConfig {
@@ -79,6 +76,23 @@ export class StageState {
   define(name: string, value: string): void {
     this.#variables.set(name, value);
     this.#env = undefined;
+    this.#argsText = undefined;
+  }
+
+  get args(): ReadonlyMap<string, string | undefined> {
+    return this.#args;
+  }
+
+  /** Declares an ARG; a name that is declared again keeps its place. */
+  declare(name: string, value: string | undefined): void {
+    this.#args.set(name, value);
+    this.#argsText = undefined;
+  }
+
+  /** BuildKit's `|2 A=1 B=2 ` in front of a command: every ARG in force with the value RUN sees. */
+  get argsText(): string {
+    this.#argsText ??= argumentsText(this.#args, this.lookup);
+    return this.#argsText;
   }
 
   /** The variables as they are now. */
@@ -112,4 +126,12 @@ export class StageState {
 /** One line, however the instruction was wrapped and indented. */
 function titleOf(original: string): string {
   return original.replace(/^\S+/, (keyword) => keyword.toUpperCase()).replace(/\s+/g, ' ');
+}
+
+function argumentsText(
+  args: ReadonlyMap<string, string | undefined>,
+  lookup: (name: string) => string | undefined,
+): string {
+  if (args.size === 0) return '';
+  return `|${args.size} ${Array.from(args, ([name, value]) => `${name}=${lookup(name) ?? value ?? ''}`).join(' ')} `;
 }

@@ -21,6 +21,12 @@ export function splitFlags(line: string, from: number, to: number, escapeCharact
   for (;;) {
     at = Math.min(skipSpace(line, at), to);
     if (at >= to || !line.startsWith('--', at)) return { flags, rest: at };
+    const plain = plainWordEnd(line, at, to, escapeCharacter);
+    if (plain !== undefined && plain > at + 2) {
+      flags.push({ text: line.slice(at, plain), start: at, end: plain });
+      at = plain;
+      continue;
+    }
     const start = at;
     const parts: string[] = [];
     let quote = '';
@@ -43,6 +49,17 @@ export function splitFlags(line: string, from: number, to: number, escapeCharact
     if (text === '--') return { flags, rest: Math.min(skipSpace(line, at), to) };
     if (text !== '') flags.push({ text, start, end: at });
   }
+}
+
+/** Where a word without quotes and escapes ends; undefined when it has some. Nearly every flag is one. */
+function plainWordEnd(line: string, from: number, to: number, escapeCharacter: string): number | undefined {
+  const escapeCode = escapeCharacter.charCodeAt(0);
+  for (let at = from; at < to; at += 1) {
+    const code = line.charCodeAt(at);
+    if (isSpace(code)) return at;
+    if (code === 34 || code === 39 || code === escapeCode) return undefined;
+  }
+  return to;
 }
 
 export type FlagKind = 'boolean' | 'string' | 'strings';

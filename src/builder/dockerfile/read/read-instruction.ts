@@ -52,7 +52,9 @@ function cutLine(line: LogicalLine, from: number, context: ReadContext): Instruc
     line,
     keyword,
     name,
-    keywordRange: line.range(from, from + keyword.length),
+    get keywordRange() {
+      return line.range(from, from + keyword.length);
+    },
     flags,
     from: rest,
     to,
