@@ -20,6 +20,8 @@ export interface CopyOptions {
   /** Manifests to copy as well because they refer to one that was copied: its signatures, SBOMs, attestations. */
   readonly referrers?: (descriptor: Descriptor, signal: AbortSignal) => Promise<readonly Descriptor[]>;
   readonly onBlob?: (progress: BlobProgress) => void;
+  /** The sink computes digests itself (the local store does), so that the source need not. */
+  readonly sinkVerifies?: boolean;
 }
 
 export interface BlobProgress {
@@ -60,7 +62,11 @@ export async function copyGraph(
         const report = (state: BlobProgress['state'], done: number) => options.onBlob?.({ descriptor, state, done });
         if (await sink.has(descriptor, signal)) return report('exists', descriptor.size);
         report('started', 0);
-        const outcome = await sink.put(descriptor, () => source.open(descriptor, signal), {
+        const open = () =>
+          options.sinkVerifies && source.openUnverified
+            ? source.openUnverified(descriptor, signal)
+            : source.open(descriptor, signal);
+        const outcome = await sink.put(descriptor, open, {
           signal,
           knownIn: options.knownIn?.(descriptor) ?? [],
           onProgress: (bytes) => report('progress', bytes),

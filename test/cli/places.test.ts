@@ -73,6 +73,23 @@ describe('copy', () => {
   });
 });
 
+test('a blob that the registry has damaged is not kept, and named', async () => {
+  await must('copy', '-q', '--platform', 'linux/arm64', name('app:all'), name('hurt:1'));
+  const { text } = await must('manifest', name('hurt:1'));
+  const { digest } = JSON.parse(text).layers[0] as { digest: string };
+  const hex = digest.slice('sha256:'.length);
+  const data = `${registry.folder}/storage/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`;
+  const honest = readFileSync(data);
+  writeFileSync(data, Buffer.from(honest).fill(0, 0, 1));
+  try {
+    const pulled = await tsbuild(['pull', name('hurt:1')], { home: folder.join('wary'), cwd: folder.path });
+    expect([pulled.code, pulled.stderr]).toEqual([1, expect.stringContaining(digest)]);
+    expect(existsSync(folder.join('wary/blobs/sha256', hex))).toBe(false);
+  } finally {
+    writeFileSync(data, honest);
+  }
+});
+
 describe('an artifact', () => {
   test('is pushed and pulled with its files and their names, and is what the OCI spec asks for', async () => {
     mkdirSync(folder.join('sub'));

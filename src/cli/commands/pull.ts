@@ -74,6 +74,7 @@ async function fetchImage(request: PullRequest, session: Session, events: EventS
       }
       await copyGraph(repository, store, target, {
         signal,
+        sinkVerifies: true,
         onBlob: step.onBlob,
         ...(only && { select: (child) => child.digest === only.digest || !isIndexChild(child) }),
       });

@@ -128,7 +128,8 @@ export class WiredBaseImages implements BaseImages {
     }
     const image = this.#origins.get(blob.digest)?.image ?? source.name;
     await this.#steps.run(image, blob, async (onProgress) => {
-      await store.put(blob, () => source.open(blob, signal), { signal, onProgress });
+      const open = () => source.openUnverified?.(blob, signal) ?? source.open(blob, signal);
+      await store.put(blob, open, { signal, onProgress });
     });
   }
 
