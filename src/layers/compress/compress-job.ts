@@ -34,30 +34,42 @@ export interface CompressJob {
   readonly last: boolean;
   readonly compression: 'gzip' | 'zstd';
   readonly level: number;
+  /** Of `roomFor(compression)` bytes. Where the segment is read to and compressed to, so that no job leaves garbage. */
+  readonly room: SharedArrayBuffer;
 }
 
 export interface CompressedSegment {
-  readonly bytes: Uint8Array;
+  /** Where in the room the compressed bytes lie. */
+  readonly offset: number;
+  readonly length: number;
   /** CRC-32 of the input (gzip only, else 0). */
   readonly crc: number;
+}
+
+/** Bytes a segment needs: for its input with the window before it, and for what comes out, incompressible as it may be. */
+export function roomFor(compression: 'gzip' | 'zstd'): number {
+  const input = windowSize + segmentSizes[compression];
+  return input + input + Math.ceil(input / 128) + 4096;
 }
 
 /** @throws TsbuildError `store-io` when the file is shorter than the segment */
 export function compressFile(input: CompressJob, control: JobControl): CompressedSegment {
   const before = Math.min(input.offset, input.compression === 'gzip' ? windowSize : 0);
-  const buffer = readRange(input.file, input.offset - before, before + input.length);
+  const buffer = Buffer.from(input.room, 0, before + input.length);
+  readRange(input.file, input.offset - before, buffer);
+  const out = new RoomWriter(input.room, buffer.length);
   if (input.compression === 'zstd') {
-    return { bytes: zstdCompressor()(buffer, input.level), crc: 0 };
+    out.put(zstdCompressor()(buffer, input.level));
+    return { ...out.place, crc: 0 };
   }
-  const parts: Buffer[] = [];
   for (let start = before; ; start += blockSize) {
     control.throwIfAborted();
     const end = Math.min(start + blockSize, buffer.length);
     const finish = input.last && end === buffer.length;
-    parts.push(deflateBlock(buffer, start, end, finish, input.level));
+    out.put(deflateBlock(buffer, start, end, finish, input.level));
     if (end === buffer.length) break;
   }
-  return { bytes: joined(parts), crc: crc32(buffer.subarray(before)) };
+  return { ...out.place, crc: crc32(buffer.subarray(before)) };
 }
 
 function deflateBlock(buffer: Buffer, start: number, end: number, finish: boolean, level: number): Buffer {
@@ -67,25 +79,38 @@ function deflateBlock(buffer: Buffer, start: number, end: number, finish: boolea
   return deflateRawSync(block, {
     level: stored ? 0 : level,
     memLevel: 9,
-    chunkSize: 64 * 1024,
+    // All of it at once: pieces would be joined in one more buffer.
+    chunkSize: blockSize + 4096,
     finishFlush: finish ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
     ...(!stored && dictionary.length > 0 && { dictionary }),
   });
 }
 
-/** In memory of its own, which is handed to the main thread without a copy. */
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((size, part) => size + part.byteLength, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.byteLength;
+/** Puts compressed bytes one after another behind the input. */
+class RoomWriter {
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  #end: number;
+
+  constructor(room: SharedArrayBuffer, start: number) {
+    this.#bytes = new Uint8Array(room);
+    this.#start = start;
+    this.#end = start;
   }
-  return bytes;
+
+  get place(): { readonly offset: number; readonly length: number } {
+    return { offset: this.#start, length: this.#end - this.#start };
+  }
+
+  put(bytes: Uint8Array): void {
+    this.#bytes.set(bytes, this.#end);
+    this.#end += bytes.byteLength;
+  }
 }
 
-function readRange(file: string, offset: number, length: number): Buffer {
-  const buffer = Buffer.allocUnsafeSlow(length);
+/** Fills the buffer. */
+function readRange(file: string, offset: number, buffer: Buffer): void {
+  const { length } = buffer;
   const fd = openSync(file, 'r');
   try {
     for (let done = 0; done < length; ) {
@@ -102,5 +127,4 @@ function readRange(file: string, offset: number, length: number): Buffer {
   } finally {
     closeSync(fd);
   }
-  return buffer;
 }

@@ -8,6 +8,7 @@
 import { setMaxListeners } from 'node:events';
 import { statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { canonicalJson, TsbuildError, throwIfAborted } from '../../core/index.ts';
 import {
   type Compression,
@@ -24,11 +25,11 @@ import { blobMissing, storeFailure } from '../store/failures.ts';
 import type { StoreParts } from '../store/store-parts.ts';
 import type { EnsureBlob, LayerRef } from '../types.ts';
 import type { WorkerPool } from '../worker/pool.ts';
-import { type CompressedSegment, segmentSizes } from './compress-job.ts';
+import { type CompressedSegment, roomFor, segmentSizes } from './compress-job.ts';
 import { crc32Combine, gzipHeader, gzipTrailer } from './gzip-frame.ts';
 
 /** Changes with whatever changes the compressed bytes, so that old records are not taken for new ones. */
-const formVersion = 1;
+const formVersion = 2;
 
 /**
  * gzip 4: on trees of sources and programs it takes 0.55 of the time of 6, zlib's own default, and its result is 4 %
@@ -37,8 +38,8 @@ const formVersion = 1;
 const defaultLevels = { gzip: 4, zstd: 3 } as const;
 const highestLevels = { gzip: 9, zstd: 22 } as const;
 
-/** Enough for eight workers; the finished ones among them wait in memory for those before them. */
-const segmentsUnderway = 8;
+/** One more than there are workers; the finished ones among them wait in memory for those before them. */
+const segmentsUnderway = Math.min(8, Math.max(2, availableParallelism()) + 1);
 
 export interface CompressOptions {
   readonly level?: number;
@@ -119,6 +120,11 @@ interface SegmentsInput extends FormOptions {
   readonly draft: string;
 }
 
+interface Underway {
+  readonly room: SharedArrayBuffer;
+  readonly segment: Promise<CompressedSegment>;
+}
+
 /** Segments are compressed in any order and written in theirs. Resolves to the digest of what was written. */
 async function writeSegments(pool: WorkerPool, input: SegmentsInput): Promise<Digest> {
   const { file, size, compression, level, signal } = input;
@@ -135,25 +141,30 @@ async function writeSegments(pool: WorkerPool, input: SegmentsInput): Promise<Di
   const segmentSize = segmentSizes[compression];
   const count = Math.max(1, Math.ceil(size / segmentSize));
   const lengthOf = (i: number) => Math.min(segmentSize, size - i * segmentSize);
-  const start = (i: number): Promise<CompressedSegment> => {
+  // The same memory again and again: of new buffers for every segment, megabytes would wait for the garbage collector.
+  const rooms: SharedArrayBuffer[] = [];
+  const start = (i: number): Underway => {
+    const room = rooms.pop() ?? new SharedArrayBuffer(roomFor(compression));
     const place = { offset: i * segmentSize, length: lengthOf(i), last: i === count - 1 };
-    const segment = pool.run('compressFile', { file, ...place, compression, level }, signal);
+    const segment = pool.run('compressFile', { file, ...place, compression, level, room }, signal);
     segment.catch(() => {
       // Thrown when its turn comes; after a failure of an earlier one nobody asks.
     });
-    return segment;
+    return { room, segment };
   };
   try {
     if (compression === 'gzip') await write(gzipHeader);
     let crc = 0;
-    const underway: Promise<CompressedSegment>[] = [];
+    const underway: Underway[] = [];
     for (let next = 0, i = 0; i < count; i += 1) {
       while (next < count && underway.length < segmentsUnderway) underway.push(start(next++));
-      const segment = await underway.shift();
+      const first = underway.shift();
+      if (first === undefined) break;
+      const segment = await first.segment;
       throwIfAborted(signal);
-      if (segment === undefined) break;
       crc = crc32Combine(crc, segment.crc, lengthOf(i));
-      await write(segment.bytes);
+      await write(new Uint8Array(first.room, segment.offset, segment.length));
+      rooms.push(first.room);
     }
     if (compression === 'gzip') await write(gzipTrailer(crc, size));
   } finally {

@@ -1,5 +1,23 @@
 /* The addon's table of exports. */
+#include <stdlib.h>
+
 #include "exports.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+/*
+ * Many threads with large buffers: of its own, glibc gives each thread an arena, and after the first large buffer was
+ * freed takes the next from there instead of mapping it, so that what is freed stays with the process.
+ */
+static void bound_allocator(void) {
+#ifdef __GLIBC__
+    (void)mallopt(M_ARENA_MAX, 2);
+    (void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
+#endif
+}
 
 static void export_function(napi_env env, napi_value exports, const char *name, napi_callback callback) {
     napi_value function;
@@ -8,6 +26,7 @@ static void export_function(napi_env env, napi_value exports, const char *name, 
 }
 
 NAPI_MODULE_INIT() {
+    bound_allocator();
     export_function(env, exports, "openBeneath", native_open_beneath);
     export_function(env, exports, "mkdirAt", native_mkdir_at);
     export_function(env, exports, "mknodAt", native_mknod_at);

@@ -45,6 +45,9 @@ interface Task {
   readonly reject: (error: unknown) => void;
 }
 
+/** Of a worker, mebibytes; Node's own default is 48. */
+const youngGeneration = 12;
+
 /** How long a job may take to notice an abort before its thread is stopped, milliseconds. */
 const patience = 5000;
 
@@ -136,6 +139,8 @@ class JobThread {
     this.#freed = freed;
     this.#worker = new Worker(distPath('layers-worker.js'), {
       workerData: { abort: this.#abort },
+      // V8 collects when the young generation's buffers reach its size: a small one keeps what zlib returns from piling up.
+      resourceLimits: { maxYoungGenerationSizeMb: youngGeneration },
       // The addon opens descriptors Node does not know of; every job closes what it opened.
       trackUnmanagedFds: false,
     });

@@ -55,7 +55,7 @@ describe('a large blob', () => {
       largest.push(Number(program.lines[0]));
     }
     const [small = 0, large = 0] = largest;
-    expect(large).toBeLessThan(320_000_000);
+    expect(large).toBeLessThan(200_000_000);
     expect(large - small).toBeLessThan(80_000_000);
   }, 180_000);
 });
