@@ -29,7 +29,7 @@ export class NamespaceSandbox implements Sandbox {
   readonly #helpers = new Helpers(distPath('native/tsbuild-sandbox'));
   #shared: Promise<'host' | SharedNetwork> | undefined;
   #steps = 0;
-  #admitted = false;
+  readonly #admitted = new Set<string>();
 
   constructor(options: NamespaceSandboxOptions) {
     this.#options = options;
@@ -48,6 +48,7 @@ export class NamespaceSandbox implements Sandbox {
         hint: 'run `tsbuild doctor` to see what would enable a rung with overlayfs',
       });
     }
+    this.#admit(step);
     const network = await this.#network(step);
     throwIfAborted(options.signal);
     const { rung, singleId, graceMilliseconds = 2000, legacyMounts = false } = this.#options;
@@ -80,22 +81,29 @@ export class NamespaceSandbox implements Sandbox {
 
   /** What a step's network is here; the fallback of `default` is announced once. */
   async #network(step: StepSpec): Promise<'host' | 'none' | SharedNetwork> {
-    if (step.network === 'none') this.#admitNetwork();
     if (step.network !== 'default') return step.network;
     this.#shared ??= this.#share();
     return this.#shared;
   }
 
-  /** Without namespaces a step cannot be kept from the network. */
-  #admitNetwork(): void {
-    if (this.#options.rung !== 'chroot' || this.#admitted) return;
-    this.#admitted = true;
-    this.#options.events({
-      kind: 'notice',
-      level: 'warning',
-      message: 'RUN --network=none reaches the network of this machine: the rung chroot has no namespaces',
-      code: 'network-host',
-    });
+  /** What this rung cannot give a step that asks for it: said once each. */
+  #admit({ network, user }: StepSpec): void {
+    const { rung, singleId } = this.#options;
+    if (rung === 'chroot' && network === 'none') {
+      this.#warn(
+        'RUN --network=none reaches the network of this machine: the rung chroot has no namespaces',
+        'network-host',
+      );
+    }
+    if (singleId && !/^(root|0)?(:(root|0)?)?$/.test(user)) {
+      this.#warn('USER has no effect: only one user ID is available, and steps run as root of it', 'one-user');
+    }
+  }
+
+  #warn(message: string, code: string): void {
+    if (this.#admitted.has(code)) return;
+    this.#admitted.add(code);
+    this.#options.events({ kind: 'notice', level: 'warning', message, code });
   }
 
   async #share(): Promise<'host' | SharedNetwork> {

@@ -1,7 +1,7 @@
 /** The mounts of a RUN: what of them belongs into its key, and the directories, files and sockets behind them. */
 import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { posix } from 'node:path';
-import { assertNever, bytePathFromText, TsbuildError } from '../../core/index.ts';
+import { assertNever, bytePathFromText, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import { type Digest, digestHex, digestOf } from '../../image/index.ts';
 import { exportTree } from '../../layers/index.ts';
 import type { StepMount } from '../../sandbox/index.ts';
@@ -153,9 +153,19 @@ async function cacheMount(
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     await seed(opened, mount.sourcePath, data);
     if (mount.mode !== undefined) chmodSync(data, mount.mode);
-    if (mount.uid !== undefined || mount.gid !== undefined) chownSync(data, mount.uid ?? 0, mount.gid ?? 0);
+    if (mount.uid !== undefined || mount.gid !== undefined) giveTo(context, data, mount.uid ?? 0, mount.gid ?? 0);
   }
   return { kind: 'bind', root: data, source: '/', target: mount.target, readOnly: mount.readOnly };
+}
+
+/** An ID without a mapping here has no processes either that could want the cache. */
+function giveTo({ onNote }: StepContext, folder: string, uid: number, gid: number): void {
+  try {
+    chownSync(folder, uid, gid);
+  } catch (error) {
+    if (!['EINVAL', 'EPERM'].includes(systemErrorCode(error) ?? '')) throw error;
+    onNote('a cache mount belongs to root: its uid and gid are not mapped here');
+  }
 }
 
 /** shared: everyone uses the one directory; locked: one step at a time; private: a free directory, or a new one. */

@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 #include "inroot.h"
 #include "net.h"
 #include "orphans.h"
+#include "owners.h"
 #include "report.h"
 #include "rootfs.h"
 #include "start.h"
@@ -100,16 +102,23 @@ static void set_up_output(const struct channels *channels, const struct identity
   (void)fchown(2, identity->uid, identity->gid);
 }
 
-static pid_t start(const struct spec *spec, int root, const struct channels *channels) {
+static pid_t start(const struct spec *spec, int root, const struct channels *channels, int *listener) {
   static struct identity identity;
   find_identity(root, spec->user, &identity);
   int cwd = open_in_root(root, spec->cwd, CREATE_DIRECTORY, false);
   if (cwd < 0) fail("cwd", errno, spec->cwd);
   set_up_output(channels, &identity);
+  bool told = spec->single_id && !spec->insecure;
+  int owners[2] = {-1, -1};
+  if (told) open_owner_channel(owners);
   pid_t child = fork();
   if (child < 0) fail("fork", errno, "main process");
-  if (child == 0) start_program(spec, &identity, cwd);
+  if (child == 0) start_program(spec, &identity, cwd, owners[1]);
   close(cwd);
+  if (told) {
+    close(owners[1]);
+    *listener = receive_listener(owners[0]);
+  }
   /* The pipes end when the step's processes do. */
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int fd = 0; fd < 3; fd++) null >= 0 ? (void)dup2(null, fd) : (void)close(fd);
@@ -129,12 +138,31 @@ static bool reap(pid_t main_process, int *status) {
   return ended;
 }
 
-static int wait_for_main(pid_t main_process, bool alone) {
+/* The next signal, as sigwaitinfo gives it; calls that are told to the listener are answered meanwhile. */
+static int next_signal(const sigset_t *signals, siginfo_t *info, int *listener) {
+  static int arrived = -1;
+  if (*listener < 0) return sigwaitinfo(signals, info);
+  if (arrived < 0) arrived = signalfd(-1, signals, SFD_CLOEXEC);
+  struct pollfd events[2] = {{.fd = arrived, .events = POLLIN}, {.fd = *listener, .events = POLLIN}};
+  if (poll(events, 2, -1) < 0) return -1;
+  if (events[1].revents & POLLIN) answer_owner_call(*listener);
+  else if (events[1].revents != 0) {
+    /* Nobody is left under the filter. */
+    close(*listener);
+    *listener = -1;
+  }
+  struct signalfd_siginfo one;
+  if (events[0].revents == 0 || read(arrived, &one, sizeof one) != sizeof one) return -1;
+  info->si_pid = (pid_t)one.ssi_pid;
+  return (int)one.ssi_signo;
+}
+
+static int wait_for_main(pid_t main_process, bool alone, int listener) {
   sigset_t signals = watched_signals();
   int status = 0;
   while (!reap(main_process, &status)) {
     siginfo_t info;
-    int number = sigwaitinfo(&signals, &info);
+    int number = next_signal(&signals, &info, &listener);
     if (number < 0 || number == SIGCHLD) continue;
     /* Without a PID namespace nothing but a signal says that the supervisor is gone. */
     if (alone && number == SIGUSR2) {
@@ -169,8 +197,9 @@ _Noreturn void run_init(const struct spec *spec, const struct channels *channels
   umask(0);
   if (!alone) set_up_names(spec);
   int root = alone ? enter_chroot(spec) : enter_new_root(spec);
-  pid_t main_process = start(spec, root, channels);
-  int status = wait_for_main(main_process, alone);
+  int listener = -1;
+  pid_t main_process = start(spec, root, channels, &listener);
+  int status = wait_for_main(main_process, alone, listener);
   end_everything(alone);
   if (alone) remove_files();
   remove_mount_points();

@@ -117,13 +117,16 @@ static void rule_socket(struct program *program) {
 
 static void rule_pretend(struct program *program) { emit_errno(program, 0); }
 
-static void emit_pretences(struct program *program) {
+static void rule_tell(struct program *program) { emit_return(program, SECCOMP_RET_USER_NOTIF); }
+
+static void emit_pretences(struct program *program, bool tell) {
+  void (*owner)(struct program *) = tell ? rule_tell : rule_pretend;
 #ifdef SYS_chown
-  emit_rule(program, SYS_chown, rule_pretend);
-  emit_rule(program, SYS_lchown, rule_pretend);
+  emit_rule(program, SYS_chown, owner);
+  emit_rule(program, SYS_lchown, owner);
 #endif
-  emit_rule(program, SYS_fchown, rule_pretend);
-  emit_rule(program, SYS_fchownat, rule_pretend);
+  emit_rule(program, SYS_fchown, owner);
+  emit_rule(program, SYS_fchownat, owner);
   emit_rule(program, SYS_setgroups, rule_pretend);
   emit_rule(program, SYS_setuid, rule_pretend);
   emit_rule(program, SYS_setgid, rule_pretend);
@@ -143,13 +146,13 @@ static void emit_table(struct program *program, const int *calls, size_t count) 
   emit_search(program, sorted, count);
 }
 
-static void emit_native(struct program *program, bool pretend_ownership) {
+static void emit_native(struct program *program, bool pretend_ownership, bool tell) {
   load(program, offsetof(struct seccomp_data, nr));
   emit_rule(program, SYS_clone, rule_clone);
   emit_rule(program, SYS_clone3, rule_absent);
   emit_rule(program, SYS_personality, rule_personality);
   emit_rule(program, SYS_socket, rule_socket);
-  if (pretend_ownership) emit_pretences(program);
+  if (pretend_ownership) emit_pretences(program, tell);
   emit_table(program, denied_calls, denied_call_count);
 }
 
@@ -161,21 +164,33 @@ static void emit_i386(struct program *program) {
   emit_table(program, denied_calls_i386, denied_call_count_i386);
 }
 
-void install_filter(bool pretend_ownership, bool optional) {
+static struct sock_fprog build_filter(bool pretend_ownership, bool tell) {
   static struct program program;
   program.size = 0;
   load(&program, offsetof(struct seccomp_data, arch));
   emit(&program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, NATIVE_ARCH);
   unsigned short far = program.size; /* unconditional: conditional jumps reach 255 instructions only */
   emit(&program, BPF_JMP | BPF_JA, 0, 0, 0);
-  emit_native(&program, pretend_ownership);
+  emit_native(&program, pretend_ownership, tell);
   program.code[far].k = (uint32_t)(program.size - far - 1);
   if (denied_call_count_i386 > 0) {
     emit(&program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_I386);
     emit_errno(&program, ENOSYS);
     emit_i386(&program);
   } else emit_errno(&program, ENOSYS);
-  struct sock_fprog filter = {program.size, program.code};
-  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0) return;
+  return (struct sock_fprog){program.size, program.code};
+}
+
+int install_filter(bool pretend_ownership, bool optional) {
+  if (pretend_ownership) {
+    struct sock_fprog telling = build_filter(true, true);
+    int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &telling);
+    if (listener >= 0) return listener;
+    /* EINVAL: before Linux 5.0; EBUSY: a filter around tsbuild has a listener already. */
+    if (errno != EINVAL && errno != EBUSY && errno != ENOSYS) fail("seccomp", errno, "filter");
+  }
+  struct sock_fprog filter = build_filter(pretend_ownership, false);
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0) return -1;
   if (!optional || errno != EACCES) fail("seccomp", errno, "filter");
+  return -1;
 }

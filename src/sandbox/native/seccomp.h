@@ -12,8 +12,9 @@
  * Installs the filter without no_new_privs, so that setuid programs work. `pretend_ownership`: changing owners
  * succeeds without effect, for a user namespace that maps one ID only. `optional`: go on where the kernel wants
  * no_new_privs for it, because there is no CAP_SYS_ADMIN.
+ * Returns the descriptor that calls of the chown family are told to with `pretend_ownership`; -1: there is none.
  */
-void install_filter(bool pretend_ownership, bool optional);
+int install_filter(bool pretend_ownership, bool optional);
 
 /* System calls that are refused, sorted. */
 extern const int denied_calls[];

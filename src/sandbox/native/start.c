@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "caps.h"
+#include "owners.h"
 #include "report.h"
 #include "seccomp.h"
 
@@ -78,9 +79,10 @@ static void take_identity(const struct spec *spec, const struct identity *identi
   if (setresuid(identity->uid, identity->uid, identity->uid) != 0) fail("user", errno, spec->user);
 }
 
-static void give_up_privileges(const struct spec *spec, const struct identity *identity) {
+static void give_up_privileges(const struct spec *spec, const struct identity *identity, int owners) {
   if (!spec->insecure) {
-    install_filter(spec->single_id, spec->rung == RUNG_CHROOT);
+    int listener = install_filter(spec->single_id, spec->rung == RUNG_CHROOT);
+    if (owners >= 0) send_listener(owners, listener);
     bound_capabilities();
   }
   take_identity(spec, identity);
@@ -121,7 +123,7 @@ static int execute(const struct spec *spec, char *const *env) {
   return errno;
 }
 
-_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd) {
+_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd, int owners) {
   setsid();
   reset_signals();
   umask(0022);
@@ -131,7 +133,7 @@ _Noreturn void start_program(const struct spec *spec, const struct identity *ide
   /* A session keyring of its own; a kernel without keyrings has none to share. */
   (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
   if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) fail("exec", errno, "dumpable");
-  give_up_privileges(spec, identity);
+  give_up_privileges(spec, identity, owners);
   int error = execute(spec, env);
   report_exec(error, spec->args.items[0]);
   _exit(error == ENOENT || error == ENOTDIR ? 127 : 126);

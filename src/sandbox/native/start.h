@@ -8,7 +8,10 @@
 #include "spec.h"
 #include "users.h"
 
-/* `cwd`: descriptor of the working directory. Becomes the step's program, or reports why not and ends. */
-_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd);
+/*
+ * `cwd`: descriptor of the working directory. `owners`: where the listener for changes of owners goes, or -1.
+ * Becomes the step's program, or reports why not and ends.
+ */
+_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd, int owners);
 
 #endif
