@@ -12,13 +12,15 @@ import {
 import type { LocalStore } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
 import { type ImageView, requireImage, viewImage } from '../stored-image.ts';
+import { formatBytes, printable, type Style, styleFor, wantsColour } from '../style.ts';
 import { renderTemplate } from '../template.ts';
 import { withWiring } from '../wire.ts';
 
 export const inspect: Command = {
   usage: 'inspect [OPTIONS] IMAGE...',
   about:
-    'Prints what an image of the local store is: ID, names, configuration, layers. As JSON, in the shape of docker inspect.',
+    'Prints what an image of the local store is: ID, names, configuration, layers. On a terminal as a summary; elsewhere, and ' +
+    'with --format json, as JSON in the shape of docker inspect.',
   flags: [
     { name: 'format', short: 'f', value: 'FORMAT', help: 'json, or a template such as {{.Config.Entrypoint}}' },
     { name: 'platform', value: 'OS/ARCH', help: 'which image of an index' },
@@ -46,7 +48,10 @@ export const inspect: Command = {
       },
     );
     const format = flags.text('format');
-    if (format === undefined) session.stdout.write(`${JSON.stringify(documents, null, 4)}\n`);
+    if (format === undefined && session.stdout.isTTY) {
+      const style = styleFor(wantsColour(session.env, true));
+      session.stdout.write(documents.map((document) => summaryOf(document, style)).join('\n'));
+    } else if (format === undefined) session.stdout.write(`${JSON.stringify(documents, null, 4)}\n`);
     else if (format === 'json')
       session.stdout.write(documents.map((document) => `${JSON.stringify(document)}\n`).join(''));
     else session.stdout.write(documents.map((document) => `${renderTemplate(format, document)}\n`).join(''));
@@ -83,6 +88,42 @@ function describe(view: ImageView, names: readonly string[]) {
     }),
     Manifest: { Digest: view.descriptor.digest, MediaType: manifest.mediaType, Layers: manifest.layers },
   };
+}
+
+/** For people: a line for each thing that is set. */
+function summaryOf(image: ReturnType<typeof describe>, style: Style): string {
+  const { Config: config, Manifest: manifest } = image;
+  const words = (list: readonly string[] | undefined | null) =>
+    (list ?? []).map((word) => JSON.stringify(word)).join(' ');
+  const keys = (map: object | undefined | null) => Object.keys(map ?? {});
+  const pairs = (map: Readonly<Record<string, string>> | undefined | null) =>
+    Object.entries(map ?? {}).map(([key, value]) => `${key}=${value}`);
+  const rows: readonly (readonly [title: string, lines: readonly string[]])[] = [
+    ['Name', image.RepoTags],
+    ['ID', [image.Id]],
+    ['Digest', [image.Descriptor.digest]],
+    ['Platform', [[image.Os, image.Architecture, image.Variant].filter(Boolean).join('/')]],
+    ['Platforms', image.Platforms ?? []],
+    ['Created', [image.Created]],
+    [
+      'Size',
+      [`${formatBytes(image.Size)} in ${manifest.Layers.length} ${manifest.Layers.length === 1 ? 'layer' : 'layers'}`],
+    ],
+    ['Entrypoint', [words(config?.Entrypoint)]],
+    ['Command', [words(config?.Cmd)]],
+    ['Directory', [config?.WorkingDir ?? '']],
+    ['User', [config?.User ?? '']],
+    ['Ports', keys(config?.ExposedPorts)],
+    ['Volumes', keys(config?.Volumes)],
+    ['Environment', config?.Env ?? []],
+    ['Labels', pairs(config?.Labels)],
+    ['Layers', manifest.Layers.map((layer) => `${layer.digest.slice(0, 19)}  ${formatBytes(layer.size)}`)],
+  ];
+  return rows
+    .map(([title, lines]) => [title, lines.filter((line) => line !== '').map(printable)] as const)
+    .filter(([, lines]) => lines.length > 0)
+    .map(([title, lines]) => `${style.bold(title.padEnd(13))}${lines.join(`\n${' '.repeat(13)}`)}\n`)
+    .join('');
 }
 
 function familiarRepository(name: string): string {

@@ -87,9 +87,23 @@ function transferLines(step: BoardStep, most: number, options: FrameOptions): st
   const lines = shown.map((transfer) => transferLine(transfer, options));
   const complete = all.length - active.length;
   if (all.length > shown.length && lines.length < most) {
-    lines.push(options.style.dim(`   ${complete} of ${all.length} complete`));
+    lines.push(
+      options.style.dim(
+        cutToWidth(`   ${complete} of ${all.length} complete${totals(all, options.now)}`, options.columns - 1),
+      ),
+    );
   }
   return lines;
+}
+
+/** Bytes and rate of all transfers seen so far. */
+function totals(all: readonly Transfer[], now: number): string {
+  const sum = (value: (transfer: Transfer) => number) => all.reduce((whole, transfer) => whole + value(transfer), 0);
+  const done = sum((transfer) => transfer.done);
+  const seconds = (now - Math.min(...all.map(({ started }) => started))) / 1000;
+  const moved = done - sum((transfer) => transfer.initially);
+  const rate = seconds > 0.5 ? `  ${formatBytes(Math.round(moved / seconds))}/s` : '';
+  return `, ${formatBytes(done)} / ${formatBytes(sum((transfer) => transfer.total ?? transfer.done))}${rate}`;
 }
 
 function transferLine(transfer: Transfer, { style, now, columns }: FrameOptions): string {
