@@ -65,6 +65,9 @@ async function bundleAll() {
     entryPoints,
     outdir: dist,
     bundle: true,
+    // Every command reads what it runs: less text starts sooner. Names stay, for stack traces.
+    minifyWhitespace: true,
+    minifySyntax: true,
     splitting: true,
     format: 'esm',
     platform: 'node',
