@@ -86,7 +86,7 @@ describe('tsbuild build', () => {
   test('prints progress on stderr, and on stdout nothing but the ID with -q', async () => {
     const built = await must(['-t', 'app:1', '--iidfile', 'id', '--metadata-file', 'meta.json', 'context']);
     expect(built.text).toBe('');
-    expect(built.stderr).toMatch(/#\d+ \[2\/2\] COPY file \/file\n#\d+ (DONE|CACHED)/);
+    expect(built.stderr).toMatch(/#\d+ \[1\/1\] COPY file \/file\n#\d+ (DONE|CACHED)/);
     const id = readFileSync(folder.join('id'), 'utf8');
     expect(built.stderr).toContain(`built app:1 ${id}\n`);
     const quiet = await must(['-q', '-t', 'app:2', 'context']);
