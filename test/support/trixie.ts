@@ -18,7 +18,17 @@ export interface Trixie extends AsyncDisposable {
 }
 
 const suite = 'trixie';
-const packages = ['docker.io', 'docker-cli', 'docker-buildx', 'buildah', 'netavark', 'runc', 'xz-utils', 'ca-certificates', 'git'];
+const packages = [
+  'docker.io',
+  'docker-cli',
+  'docker-buildx',
+  'buildah',
+  'netavark',
+  'runc',
+  'xz-utils',
+  'ca-certificates',
+  'git',
+];
 const sourceFolder = '/etc/apt/sources.list.d';
 
 /** Why these judges are not asked; undefined when they are. Making their root takes half a minute, so it is asked for. */
