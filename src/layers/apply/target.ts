@@ -7,7 +7,7 @@ import { closeSync, constants, ftruncateSync, writeSync } from 'node:fs';
 import { type BytePath, systemErrorCode } from '../../core/index.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
-import { recordOwner } from '../native/recorded-owner.ts';
+import { recordOwner, recordsOwners } from '../native/recorded-owner.ts';
 import { type FileStat, fileType, type ScannedEntry, scanDirectory, statAt } from '../native/stat.ts';
 import { isLayerXattr, readXattrs } from '../native/xattrs.ts';
 import { childPath } from '../tree/resolve-place.ts';
@@ -28,6 +28,7 @@ export class Target {
   readonly #handles: DirectoryHandles;
   readonly #prefix: OverlayXattrPrefix;
   readonly #notes: Notes;
+  readonly #recordsOwners = recordsOwners();
   #mayChown = true;
   #mayMakeWhiteouts = true;
 
@@ -206,7 +207,7 @@ export class Target {
   /** What this user makes is this user's: only other owners must be recorded. */
   #keepOwner(dir: number, name: string, { uid, gid }: NodeMetadata, shownPath: string): void {
     if (uid === process.geteuid?.() && gid === process.getegid?.()) return;
-    if (!recordOwner(dir, name, uid, gid)) this.#notes.add('owners', shownPath);
+    if (!this.#recordsOwners || !recordOwner(dir, name, uid, gid)) this.#notes.add('owners', shownPath);
   }
 
   #setXattrs(dir: number, name: string, xattrs: ReadonlyMap<string, Uint8Array> | undefined, shownPath: string): void {
