@@ -2,7 +2,7 @@
  * Finds an image by what people call it, in Docker's order: name, digest, image ID or a unique beginning of one.
  * An image ID is the digest of an image's configuration.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { isTsbuildError, TsbuildError } from '../../core/index.ts';
 import {
   type Descriptor,
@@ -18,6 +18,7 @@ import {
 } from '../../image/index.ts';
 import type { StoredImage } from '../types.ts';
 import { imageName } from './image-list.ts';
+import { readIfThere } from './reachable.ts';
 
 /** @throws TsbuildError `image-ambiguous` when an ID's beginning fits several images */
 export function findImage(
@@ -119,8 +120,8 @@ function documentOf(target: Descriptor, blobPath: (digest: Digest) => string): I
 
 /** Undefined when it is not there or is no manifest; whoever uses the image meets the reason then. */
 function readDocument(path: string, mediaType: string | undefined): ImageManifest | ImageIndex | undefined {
-  if (!existsSync(path)) return undefined;
-  const bytes = readFileSync(path);
+  const bytes = readIfThere(path);
+  if (bytes === undefined) return undefined;
   // Blobs that are no JSON object are layers; looking at one byte keeps them out of the parser.
   if (bytes[0] !== 0x7b) return undefined;
   try {

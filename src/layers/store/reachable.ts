@@ -91,7 +91,8 @@ export function* allRecords(layout: Layout): Generator<StoredRecord> {
       const path = join(layout.cache, room, key);
       const status = statSync(path, { throwIfNoEntry: false });
       if (!status?.isFile()) continue;
-      const text = readFileSync(path, 'utf8');
+      const text = readIfThere(path)?.toString();
+      if (text === undefined) continue;
       const digests = [...new Set(text.match(/\bsha256:[0-9a-f]{64}\b|\bsha512:[0-9a-f]{128}\b/g) ?? [])].filter(
         isDigest,
       );
@@ -132,7 +133,17 @@ function readSmall(layout: Layout, { digest, size }: Descriptor): Buffer | undef
   const path = blobPathIn(layout, digest);
   const actual = statSync(path, { throwIfNoEntry: false })?.size;
   if (actual === undefined || actual !== size || size > maxManifestBytes) return undefined;
-  return readFileSync(path);
+  return readIfThere(path);
+}
+
+/** Another process may remove a file between our look and our read. */
+export function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw storeFailure(error, `cannot read ${path}`);
+  }
 }
 
 function orUndefined<T>(parse: () => T): T | undefined {
