@@ -56,8 +56,8 @@ export function seededRandom(seed: number): () => number {
 }
 
 /**
- * Processes that know the store, or whose command line holds `marker`, and mounts that lie in the store or are made of
- * it, in any mount namespace. A dying process is waited for.
+ * Processes that know the store, or whose command line holds `marker`, and mount points in the store, whatever mount
+ * namespace has them. (A step's own mounts are in its namespace alone and go with its last process.) A dying process is waited for.
  * @param patience tenths of a second
  */
 export async function leftBehind(home: string, marker: string, patience = 50): Promise<string[]> {
