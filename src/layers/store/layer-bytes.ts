@@ -10,7 +10,7 @@ import { type Compression, type Digest, digestHex, layerCompression } from '../.
 import type { ChainOptions, LayerRef } from '../types.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import type { Blobs } from './blobs.ts';
-import { blobMissing, storeFailure } from './failures.ts';
+import { blobDamaged, blobMissing, storeFailure } from './failures.ts';
 import { type Layout, withFolderOf } from './layout.ts';
 import type { PendingBlobs } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
@@ -40,14 +40,19 @@ export class LayerBytes {
     this.#parts = parts;
   }
 
-  /** @throws TsbuildError `blob-missing` when `ensure` did not bring it */
+  /** @throws TsbuildError `blob-missing` when `ensure` did not bring it, `blob-damaged` when it was here and bad */
   async fetch(layer: LayerRef, options: ChainOptions): Promise<void> {
     const { blobs } = this.#parts;
     const present = () => blobs.has(layer.diffId) || blobs.has(layer.blob.digest);
     if (present()) return;
     await this.#fetching.run(layer.blob.digest, options.signal, async (signal) => {
       await options.ensure(layer, signal);
-      if (!present()) throw blobMissing(layer.blob.digest);
+      if (present()) return;
+      // What was dropped a moment ago was damaged: that is the news, not that it is gone.
+      const wasDropped = blobs.dropped.includes(layer.blob.digest);
+      throw wasDropped
+        ? blobDamaged(layer.blob.digest, 'its bytes had another digest')
+        : blobMissing(layer.blob.digest);
     });
   }
 
