@@ -45,7 +45,6 @@ export function planBuild(
         // BuildKit counts FROM where it brings an image.
         stepsBefore: base.kind === 'image' || base.kind === 'context' ? 1 : 0,
         stepCount: surveyed.instructions.filter(makesStep).length,
-        titlePlatform: '',
         source: (name, instruction) => treeSource(parsed, options, survey, surveyed, name, instruction, images),
       },
       parent ?? inheritFromBase(base, surveyed.platform),

@@ -28,7 +28,6 @@ export interface StageSetting {
   readonly label: string;
   readonly stepsBefore: number;
   readonly stepCount: number;
-  readonly titlePlatform: string;
   readonly source: (name: string, instruction: StageInstruction) => TreeSource;
 }
 
@@ -106,10 +105,10 @@ export class StageState {
 
   /** Addresses in the instruction's text lose their credentials: history and titles are for everyone to read. */
   addStep(instruction: StageInstruction, operation: Operation, createdBy: string): void {
-    const { label, stepsBefore, stepCount, titlePlatform, parsed } = this.setting;
+    const { label, stepsBefore, stepCount, parsed } = this.setting;
     const total = stepsBefore + stepCount;
     const number = String(stepsBefore + this.steps.length + 1).padStart(String(total).length);
-    const prefix = [titlePlatform, label, `${number}/${total}`].filter((part) => part !== '').join(' ');
+    const prefix = [label, `${number}/${total}`].filter((part) => part !== '').join(' ');
     this.history.push({ createdBy: redactText(createdBy), step: this.steps.length });
     this.steps.push({
       title: `[${prefix}] ${redactText(titleOf(instruction.original))}`,

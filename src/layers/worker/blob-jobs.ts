@@ -27,17 +27,7 @@ export interface ApplyLayerOutput {
 
 export async function applyLayer(input: ApplyLayerInput, control: JobControl): Promise<ApplyLayerOutput> {
   mkdirSync(input.target, { recursive: true });
-  const applier = new LayerApplier(input);
-  try {
-    const reader = createTarReader(applier);
-    await readLayerBytes(input, control, (chunk) => reader.write(chunk));
-    reader.end();
-    return { notes: applier.finish() };
-  } catch (error) {
-    throw layerFailure(error, `unpacking the layer ${input.diffId}`);
-  } finally {
-    applier.close();
-  }
+  return unpack(new LayerApplier(input), input, control);
 }
 
 export interface ApplyPlainInput extends LayerBlob {
@@ -47,7 +37,14 @@ export interface ApplyPlainInput extends LayerBlob {
 
 /** Unpacks a layer over what is there, whiteouts taking effect at once. */
 export async function applyPlain(input: ApplyPlainInput, control: JobControl): Promise<ApplyLayerOutput> {
-  const applier = new PlainApplier(input.target);
+  return unpack(new PlainApplier(input.target), input, control);
+}
+
+async function unpack(
+  applier: LayerApplier | PlainApplier,
+  input: LayerBlob,
+  control: JobControl,
+): Promise<ApplyLayerOutput> {
   try {
     const reader = createTarReader(applier);
     await readLayerBytes(input, control, (chunk) => reader.write(chunk));
