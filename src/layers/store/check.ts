@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isTsbuildError, throwIfAborted } from '../../core/index.ts';
 import { type Digest, isDigest } from '../../image/index.ts';
-import { namesIn, reachableFrom } from './reachable.ts';
+import { type NeededBlob, namesIn, reachableFrom } from './reachable.ts';
 import type { StoreParts } from './store-parts.ts';
 
 export interface CheckOptions {
@@ -59,9 +59,7 @@ export async function check(parts: StoreParts, { signal, onProgress }: CheckOpti
       onProgress?.({ blobs, bytes });
     }
   }
-  const absent = [...reachable.blobs.values()].filter(
-    ({ descriptor }) => statSync(parts.blobs.path(descriptor.digest), { throwIfNoEntry: false }) === undefined,
-  );
+  const absent = absentParts(parts);
   const wasDamaged = new Set(damaged.map((finding) => finding.digest));
   const findings = (role: (name: string) => boolean) =>
     absent
@@ -75,6 +73,18 @@ export async function check(parts: StoreParts, { signal, onProgress }: CheckOpti
     absentLayers: findings((role) => role === 'layer'),
     strangers,
   };
+}
+
+/** What listed images need and the store lacks. */
+function absentParts({ layout, images, blobs }: StoreParts): NeededBlob[] {
+  for (;;) {
+    const listed = images.images();
+    const absent = [...reachableFrom(layout, listed).blobs.values()].filter(
+      ({ descriptor }) => statSync(blobs.path(descriptor.digest), { throwIfNoEntry: false }) === undefined,
+    );
+    // An image that left the list while we looked took its parts with it: that is no finding.
+    if (absent.length === 0 || images.images() === listed) return absent;
+  }
 }
 
 async function isSound(parts: StoreParts, digest: Digest, size: number, signal: AbortSignal): Promise<boolean> {

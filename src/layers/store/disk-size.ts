@@ -17,11 +17,15 @@ export async function diskSize(path: string, signal: AbortSignal): Promise<numbe
   const linked = new Set<bigint>();
   let total = status.blocks * blockSize;
   let folders = 0;
-  const walk = async (fd: number): Promise<void> => {
+  const walk = async (open: () => number): Promise<void> => {
     folders += 1;
     if (folders % turn === 0) await nextTurn();
     throwIfAborted(signal);
-    for (const entry of scanDirectory(fd)) {
+    const fd = unlessGone(open);
+    if (fd === undefined) return;
+    using _open = { [Symbol.dispose]: () => closeSync(fd) };
+    // A folder removed after it was opened can no longer be listed.
+    for (const entry of unlessGone(() => scanDirectory(fd)) ?? []) {
       const isFolder = entry.type === fileType.directory;
       if (!isFolder && entry.links > 1) {
         if (linked.has(entry.inode)) continue;
@@ -29,28 +33,22 @@ export async function diskSize(path: string, signal: AbortSignal): Promise<numbe
       }
       total += entry.blocks * blockSize;
       if (!isFolder) continue;
-      await within(() => native.openBeneath(fd, entry.name, folderFlags, 0), walk);
+      await walk(() => native.openBeneath(fd, entry.name, folderFlags, 0));
     }
   };
-  await within(() => openSync(path, folderFlags), walk);
+  await walk(() => openSync(path, folderFlags));
   return total;
 }
 
 const folderFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
-/** A folder that vanishes meanwhile, or may not be read, counts for nothing more. */
-async function within(open: () => number, use: (fd: number) => Promise<void>): Promise<void> {
-  let fd: number;
+/** What vanishes meanwhile, or may not be read, counts for nothing more. */
+function unlessGone<T>(look: () => T): T | undefined {
   try {
-    fd = open();
+    return look();
   } catch (error) {
     const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'EACCES' || code === 'ENOTDIR') return;
+    if (code === 'ENOENT' || code === 'EACCES' || code === 'ENOTDIR') return undefined;
     throw error;
-  }
-  try {
-    await use(fd);
-  } finally {
-    closeSync(fd);
   }
 }

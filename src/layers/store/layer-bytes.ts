@@ -15,12 +15,14 @@ import { type Layout, withFolderOf } from './layout.ts';
 import type { PendingBlobs } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
 import { SharedWork } from './shared-work.ts';
+import type { UsageMarks } from './usage-marks.ts';
 
 export interface LayerBytesParts {
   readonly layout: Layout;
   readonly presence: Presence;
   readonly pending: PendingBlobs;
   readonly blobs: Blobs;
+  readonly marks: UsageMarks;
   readonly pool: () => Promise<WorkerPool>;
 }
 
@@ -96,7 +98,7 @@ export class LayerBytes {
   /** Path of the layer's index in `cache/`, made when it is missing. */
   async index(layer: LayerRef, options: ChainOptions): Promise<string> {
     const path = layerIndexPath(this.#parts.layout, layer.diffId);
-    if (statSync(path, { throwIfNoEntry: false }) !== undefined) return path;
+    if (this.#parts.marks.use(path)) return path;
     await this.#indexing.run(layer.diffId, options.signal, async (signal) => {
       await this.read(layer, { ...options, signal }, async (file) => {
         const draft = this.#parts.presence.draft();

@@ -38,7 +38,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const marks = new UsageMarks(layout, presence);
   const blobs = new Blobs({ layout, presence, pending, marks });
   const pool = new LazyPool(options.workers);
-  const bytes = new LayerBytes({ layout, presence, pending, blobs, pool: () => pool.get() });
+  const bytes = new LayerBytes({ layout, presence, pending, blobs, marks, pool: () => pool.get() });
   let xattrs = options.xattrPrefix;
   const xattrPrefix = (): XattrPrefix => {
     xattrs ??= xattrPrefixOfThisProcess();

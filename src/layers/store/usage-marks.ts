@@ -1,6 +1,6 @@
 /**
- * Tells `prune` in other processes what this one relies on: whoever finds a blob or a snapshot and means to use it sets
- * its mtime to now. `prune` keeps what was used since the oldest living process made itself known.
+ * Tells `prune` in other processes what this one relies on: whoever finds a blob, a snapshot or a layer's index and
+ * means to use it sets its mtime to now. `prune` keeps what was used since the oldest living process made itself known.
  * Invariant: a use and a removal cannot cross. A use is marked under the shared lock, and `prune` looks at the mark and
  * removes under the exclusive one. Both hold it for microseconds.
  */
