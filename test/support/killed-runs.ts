@@ -68,12 +68,8 @@ export async function leftBehind(home: string, marker: string, patience = 50): P
   }
 }
 
-/** Between its first two system calls a process cannot be told from a dead one: such a folder is empty and stays a minute. */
 function drafts(home: string): string[] {
-  const ingest = join(home, 'ingest');
-  return readdirSync(ingest)
-    .filter((name) => !name.startsWith('.new-') || readdirSync(join(ingest, name)).some((inner) => inner !== 'owner'))
-    .map((name) => `draft ${name}`);
+  return readdirSync(join(home, 'ingest')).map((name) => `draft ${name}`);
 }
 
 function processes(home: string, marker: string): string[] {

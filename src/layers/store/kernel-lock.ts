@@ -7,7 +7,7 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cancelled, distPath, throwIfAborted } from '../../core/index.ts';
+import { cancelled, distPath, systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import type { NativeLayers } from '../native/addon.ts';
 import { storeFailure } from './failures.ts';
 import { withFolderOf } from './layout.ts';
@@ -38,9 +38,13 @@ export class KernelLock implements Disposable {
 
 /** Takes a lock if nobody holds one that excludes it. */
 export function tryLock(path: string, mode: LockMode): KernelLock | undefined {
-  // Loaded by the first lock, not by the import of this module: a command that takes none does not pay for it.
-  const native = require(addon) as Pick<NativeLayers, 'tryLock'>;
-  return lockFile(path, (fd) => native.tryLock(fd, mode === 'exclusive' ? 1 : 0));
+  const lock = lockFile(path, mode, openOrMake);
+  return lock === 'held' || lock === 'absent' ? undefined : lock;
+}
+
+/** Like `tryLock`, but makes neither the file nor its folder: to look whether somebody holds it must leave no trace. */
+export function tryLockExisting(path: string, mode: LockMode): KernelLock | 'held' | 'absent' {
+  return lockFile(path, mode, openExisting);
 }
 
 /** Waits in place. Only for locks that are held for microseconds, never across an await. */
@@ -65,12 +69,19 @@ export async function acquireLock(path: string, mode: LockMode, signal: AbortSig
   }
 }
 
-function lockFile(path: string, take: (fd: number) => boolean): KernelLock | undefined {
+function lockFile(
+  path: string,
+  mode: LockMode,
+  openFile: (path: string) => number | undefined,
+): KernelLock | 'held' | 'absent' {
+  // Loaded by the first lock, not by the import of this module: a command that takes none does not pay for it.
+  const native = require(addon) as Pick<NativeLayers, 'tryLock'>;
   for (;;) {
-    const fd = openLockFile(path);
+    const fd = openFile(path);
+    if (fd === undefined) return 'absent';
     let taken = false;
     try {
-      if (!take(fd)) return undefined;
+      if (!native.tryLock(fd, mode === 'exclusive' ? 1 : 0)) return 'held';
       taken = isStillNamed(fd, path);
       if (taken) return new KernelLock(fd);
     } finally {
@@ -79,10 +90,20 @@ function lockFile(path: string, take: (fd: number) => boolean): KernelLock | und
   }
 }
 
-function openLockFile(path: string): number {
+function openOrMake(path: string): number {
   try {
     return withFolderOf(path, () => openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
   } catch (error) {
+    throw storeFailure(error, `cannot open the lock ${path}`);
+  }
+}
+
+function openExisting(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw storeFailure(error, `cannot open the lock ${path}`);
   }
 }

@@ -3,7 +3,7 @@
  * Invariants: several callers in one process share each fetch, decompression and index; a blob that turns out damaged is
  * dropped and fetched once more before anybody hears of it.
  */
-import { renameSync, rmSync, statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isTsbuildError, TsbuildError } from '../../core/index.ts';
 import { type Compression, type Digest, digestHex, layerCompression } from '../../image/index.ts';
@@ -11,7 +11,7 @@ import type { ChainOptions, LayerRef } from '../types.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import type { Blobs } from './blobs.ts';
 import { blobDamaged, blobMissing, storeFailure } from './failures.ts';
-import { type Layout, withFolderOf } from './layout.ts';
+import type { Layout } from './layout.ts';
 import type { PendingBlobs } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
 import { SharedWork } from './shared-work.ts';
@@ -105,7 +105,7 @@ export class LayerBytes {
         const pool = await this.#parts.pool();
         await pool.run('indexLayer', { ...file, diffId: layer.diffId, draft }, signal);
         try {
-          withFolderOf(path, () => renameSync(draft, path));
+          this.#parts.marks.place(draft, path);
         } catch (error) {
           throw storeFailure(error, `cannot keep the index of ${layer.diffId}`);
         }

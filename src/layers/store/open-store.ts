@@ -34,8 +34,8 @@ export interface StoreOptions {
 export async function openStore(root: string, options: StoreOptions = {}): Promise<LocalStore> {
   const layout = openLayout(root);
   const presence = new Presence(layout);
-  const pending = new PendingBlobs();
   const marks = new UsageMarks(layout, presence);
+  const pending = new PendingBlobs((draft, path) => marks.place(draft, path));
   const blobs = new Blobs({ layout, presence, pending, marks });
   const pool = new LazyPool(options.workers);
   const bytes = new LayerBytes({ layout, presence, pending, blobs, marks, pool: () => pool.get() });

@@ -15,12 +15,11 @@
  *    (ext4 and XFS order the two, other file systems do not). Once per settle, not once per blob.
  * Invariant: a digest is pending, or its file is complete under the final name, or it is not there.
  */
-import { chmodSync, constants, renameSync } from 'node:fs';
+import { chmodSync, constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Digest } from '../../image/index.ts';
 import { storeFailure } from './failures.ts';
-import { withFolderOf } from './layout.ts';
 
 /** More at once do not make a disk faster, and would take all of libuv's four threads. */
 const syncsAtOnce = 2;
@@ -37,6 +36,7 @@ interface PendingBlob {
 }
 
 export class PendingBlobs {
+  readonly #place: (draft: string, path: string) => void;
   readonly #pending = new Map<Digest, PendingBlob>();
   readonly #unsyncedFolders = new Set<string>();
   /** What the next batch takes. */
@@ -46,6 +46,11 @@ export class PendingBlobs {
   /** Somebody waits for what is gathering. */
   #hurried = false;
   #failure: unknown;
+
+  /** @param place gives a draft its final name */
+  constructor(place: (draft: string, path: string) => void) {
+    this.#place = place;
+  }
 
   has(digest: Digest): boolean {
     return this.#pending.has(digest);
@@ -144,7 +149,7 @@ export class PendingBlobs {
         if (failed.has(blob)) throw failed.get(blob);
         chmodSync(blob.draft, 0o400);
         // Over an existing file too: equal if it is sound, and healed if it is not.
-        withFolderOf(blob.path, () => renameSync(blob.draft, blob.path));
+        this.#place(blob.draft, blob.path);
         this.#unsyncedFolders.add(dirname(blob.path));
         blob.done();
       } catch (error) {

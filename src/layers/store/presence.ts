@@ -1,22 +1,26 @@
 /**
  * A process's place in `ingest/`: the folder its drafts lie in, and the sign that it lives. The sign is a kernel lock on
  * the file `owner` in that folder, so a process killed at any instant is seen to be dead and its drafts can go.
- * Invariant: a folder carries its lock before it has its name, and holds it as long as it has the name; so whoever gets
- * the lock of a named folder knows that its process is dead.
+ * Invariants: a folder carries its lock before it has its name, and holds it as long as it has the name; so whoever gets
+ * the lock of a named folder knows that its process is dead. `owner` is the first file in a folder and the last to leave
+ * it: an empty folder without one belongs to nobody, and whoever needs it makes another.
  * Absent on purpose: nothing is written until a draft or a claim is made; a command that only reads leaves no trace.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, renameSync, statSync, utimesSync } from 'node:fs';
+import { mkdirSync, renameSync, rmdirSync, statSync, unlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../core/index.ts';
 import { storeFailure } from './failures.ts';
-import { type KernelLock, tryLock } from './kernel-lock.ts';
+import { type KernelLock, tryLock, tryLockExisting } from './kernel-lock.ts';
 import { type Layout, withFolderOf } from './layout.ts';
+import { namesIn } from './reachable.ts';
 import { removeTree } from './remove-tree.ts';
 
-const unnamed = '.new-';
-/** A folder that has no name yet is left alone this long: its process may be about to lock it. Milliseconds. */
-const graceForUnnamed = 60_000;
+const ownerFile = 'owner';
+/** Folders that are being made or removed begin with a dot: nobody lives in them. */
+const unnamed = '.';
+/** What lies in `ingest/` and has no owner is left alone this long. Milliseconds. */
+const graceForStrangers = 60_000;
 
 export class Presence {
   readonly #layout: Layout;
@@ -37,21 +41,9 @@ export class Presence {
   /** Makes this process known to others, once; the first call also starts the removal of what dead ones left. */
   enter(): string {
     if (this.#folder !== undefined) return this.#folder;
-    const id = `${process.pid}-${randomBytes(6).toString('hex')}`;
-    const draft = join(this.#layout.ingest, unnamed + id);
-    const folder = join(this.#layout.ingest, id);
-    try {
-      withFolderOf(draft, () => mkdirSync(draft, { mode: 0o700 }));
-      const owner = join(draft, 'owner');
-      this.#owner = tryLock(owner, 'exclusive');
-      const now = Date.now() / 1000;
-      utimesSync(owner, now, now);
-      renameSync(draft, folder);
-    } catch (error) {
-      this.#owner?.release();
-      throw storeFailure(error, `cannot write to the store ${this.#layout.root}`);
-    }
+    const { folder, owner } = this.#makeFolder();
     this.#folder = folder;
+    this.#owner = owner;
     this.#sweep = removeDead(this.#layout).then(
       () => {},
       // What cannot be removed now is found again by the next run, and named by `tsbuild store check`.
@@ -75,9 +67,32 @@ export class Presence {
     await this.#sweep;
     if (folder === undefined) return;
     try {
-      await removeTree(folder);
+      await removeOwned(folder);
     } finally {
       owner?.release();
+    }
+  }
+
+  #makeFolder(): { readonly folder: string; readonly owner: KernelLock } {
+    for (;;) {
+      const id = `${process.pid}-${randomBytes(6).toString('hex')}`;
+      const draft = join(this.#layout.ingest, `${unnamed}new-${id}`);
+      const folder = join(this.#layout.ingest, id);
+      let owner: KernelLock | undefined;
+      try {
+        withFolderOf(draft, () => mkdirSync(draft, { mode: 0o700 }));
+        const path = join(draft, ownerFile);
+        owner = tryLock(path, 'exclusive');
+        // Another process saw the folder before it was locked, and is removing it.
+        if (owner === undefined) continue;
+        const now = Date.now() / 1000;
+        utimesSync(path, now, now);
+        renameSync(draft, folder);
+        return { folder, owner };
+      } catch (error) {
+        owner?.release();
+        throw storeFailure(error, `cannot write to the store ${this.#layout.root}`);
+      }
     }
   }
 }
@@ -85,14 +100,14 @@ export class Presence {
 /** When the living processes, other than `except`, made themselves known: milliseconds since 1970. */
 export function liveSince(layout: Layout, except: string | undefined): number[] {
   const starts: number[] = [];
-  for (const id of foldersIn(layout)) {
+  for (const id of namesIn(layout.ingest)) {
     if (id === except || id.startsWith(unnamed)) continue;
-    const owner = join(layout.ingest, id, 'owner');
+    const owner = join(layout.ingest, id, ownerFile);
     const status = statSync(owner, { throwIfNoEntry: false });
     if (status === undefined) continue;
-    const lock = tryLock(owner, 'shared');
-    if (lock === undefined) starts.push(status.mtimeMs);
-    lock?.release();
+    const lock = tryLockExisting(owner, 'shared');
+    if (lock === 'held') starts.push(status.mtimeMs);
+    else if (lock !== 'absent') lock.release();
   }
   return starts;
 }
@@ -100,21 +115,19 @@ export function liveSince(layout: Layout, except: string | undefined): number[] 
 /** Removes the drafts of processes that are gone. Resolves to the number of folders. */
 export async function removeDead(layout: Layout): Promise<number> {
   let removed = 0;
-  for (const id of foldersIn(layout)) {
+  for (const id of namesIn(layout.ingest)) {
     const folder = join(layout.ingest, id);
-    const status = statSync(folder, { throwIfNoEntry: false });
-    if (status === undefined) continue;
-    if (id.startsWith('.') && Date.now() - status.mtimeMs < graceForUnnamed) continue;
-    if (!status.isDirectory()) {
-      await removeTree(folder);
+    const lock = tryLockExisting(join(folder, ownerFile), 'exclusive');
+    if (lock === 'held') continue;
+    if (lock === 'absent') {
+      await removeStranger(folder);
       continue;
     }
-    const lock = tryLock(join(folder, 'owner'), 'exclusive');
-    if (lock === undefined) continue;
     try {
-      // Under a name that counts as unnamed, so that no other process starts on it as well.
-      const doomed = join(layout.ingest, `.dead-${randomBytes(6).toString('hex')}`);
-      if (renamed(folder, doomed)) await removeTree(doomed);
+      // Without a name it no longer counts as a living process's, though it is locked.
+      const doomed = join(layout.ingest, `${unnamed}dead-${randomBytes(6).toString('hex')}`);
+      if (!unlessGone(() => renameSync(folder, doomed))) continue;
+      await removeOwned(doomed);
       removed += 1;
     } finally {
       lock.release();
@@ -123,21 +136,29 @@ export async function removeDead(layout: Layout): Promise<number> {
   return removed;
 }
 
-function renamed(from: string, to: string): boolean {
-  try {
-    renameSync(from, to);
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
-    throw storeFailure(error, `cannot remove ${from}`);
-  }
+/** The caller holds the lock. */
+async function removeOwned(folder: string): Promise<void> {
+  for (const name of namesIn(folder)) if (name !== ownerFile) await removeTree(join(folder, name));
+  unlessGone(() => unlinkSync(join(folder, ownerFile)));
+  unlessGone(() => rmdirSync(folder));
 }
 
-function foldersIn(layout: Layout): string[] {
+/** An empty folder, or something that is none of ours and has been there for a while. */
+async function removeStranger(path: string): Promise<void> {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined) return;
+  if (Date.now() - status.mtimeMs > graceForStrangers) return removeTree(path);
+  if (status.isDirectory() && namesIn(path).length === 0) unlessGone(() => rmdirSync(path));
+}
+
+/** False when it was gone, or there again. */
+function unlessGone(remove: () => void): boolean {
   try {
-    return readdirSync(layout.ingest);
+    remove();
+    return true;
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return [];
-    throw storeFailure(error, `cannot read ${layout.ingest}`);
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTEMPTY' || code === 'EEXIST') return false;
+    throw storeFailure(error, 'cannot remove what a process left');
   }
 }

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import { type Digest, isDigest } from '../../image/index.ts';
+import type { StoredImage } from '../types.ts';
 import { diskSize } from './disk-size.ts';
 import { storeFailure } from './failures.ts';
 import { tryLock } from './kernel-lock.ts';
@@ -59,21 +60,23 @@ export async function prune(parts: StoreParts, options: PruneOptions): Promise<P
   await parts.records.settle();
   // What this process itself made until now is older than the cutoff.
   await sleep(clockLag + 5);
-  const others = liveSince(layout, parts.presence.id);
-  const cutoff = Math.min(Date.now(), ...others) - clockLag;
-  const removal = new Removal(parts, cutoff, signal);
   const drafts = await removeDead(layout);
+  // The time first: a process that makes itself known after we looked marks what it uses after that time.
+  const now = Date.now();
+  const others = liveSince(layout, parts.presence.id);
+  const cutoff = Math.min(now, ...others) - clockLag;
+  const removal = new Removal(parts, cutoff, signal);
 
-  const nameless = images.images().filter((image) => image.name === undefined && image.tagged < cutoff);
-  const namelessDigests = new Set(nameless.map((image) => image.target.digest));
-  await images.remove((image) => image.name === undefined && namelessDigests.has(image.target.digest), signal);
+  const isDoomed = (image: StoredImage) => image.name === undefined && image.tagged < cutoff;
+  const nameless = new Set(images.images().flatMap((image) => (isDoomed(image) ? [image.target.digest] : [])));
+  await images.remove(isDoomed, signal);
 
   const records = [...allRecords(layout)];
   const needed = neededBy(parts, records, all);
   await removal.remove(garbage(parts, needed, records, { all, isAlone: others.length === 0 }));
   if (options.keepBytes !== undefined) await shrink(parts, removal, needed, options.keepBytes, signal);
   if (others.length === 0) removeUnheldLocks(parts);
-  return { ...removal.counts, images: [...namelessDigests], drafts };
+  return { ...removal.counts, images: [...nameless], drafts };
 }
 
 interface Needed {

@@ -1,10 +1,11 @@
 /**
- * Unpacked layers in overlayfs form: `snapshots/<chain id>/fs`, with `boot` beside it.
+ * Unpacked layers in overlayfs form: `snapshots/<chain id>/fs`, with `boot` beside it; `snapshots/<chain id>.user` where
+ * overlayfs keeps its marks under `user.` (overlay-xattrs.ts).
  *
  * A snapshot is not synced: it can be made again from its blobs, and writing hundreds of megabytes to the disk before the
  * next RUN may start would be the slowest part of a build. A killed process loses nothing of it; a power loss may. So
- * `boot` names the kernel's boot in which it was written (and under which names overlayfs' marks were), and a snapshot of
- * an earlier boot is unpacked again. Its second line is the diff ID of the layer.
+ * `boot` names the kernel's boot in which it was written, and a snapshot of an earlier boot is unpacked again. Its second
+ * line is the diff ID of the layer.
  * Invariants: a snapshot is renamed into place when it is complete and is never written to again; a layer is unpacked on
  * top of the snapshots of all layers beneath it, so the lowest missing one comes first.
  */
@@ -19,7 +20,7 @@ import type { Presence } from './presence.ts';
 import { namesIn } from './reachable.ts';
 import { removeTree } from './remove-tree.ts';
 import { SharedWork } from './shared-work.ts';
-import type { UsageMarks } from './usage-marks.ts';
+import { lockForRemoval, type UsageMarks } from './usage-marks.ts';
 
 /** How many layers above the one being unpacked are fetched meanwhile. */
 const fetchAhead = 3;
@@ -43,7 +44,7 @@ export class Snapshots {
   readonly #present = new Set<Digest>();
   /** When a name in the folder of snapshots last changed, as far as this process knows. */
   #lastChange = 0;
-  #form: string | undefined;
+  #boot: string | undefined;
 
   constructor(parts: SnapshotsParts) {
     this.#parts = parts;
@@ -92,7 +93,7 @@ export class Snapshots {
   has(chainId: Digest): boolean {
     if (this.#present.has(chainId)) return true;
     const folder = this.#folder(chainId);
-    const present = readNote(folder)?.form === this.#currentForm() && this.#parts.marks.use(folder);
+    const present = readNote(folder)?.boot === this.#currentBoot() && this.#parts.marks.use(folder);
     if (present) this.#present.add(chainId);
     return present;
   }
@@ -105,7 +106,7 @@ export class Snapshots {
     const folder = this.#folder(chainId);
     try {
       // One file, not two: making a file is what costs most here.
-      writeFileSync(join(draft, 'boot'), `${this.#currentForm()}\n${diffId ?? ''}\n`, { mode: 0o600 });
+      writeFileSync(join(draft, 'boot'), `${this.#currentBoot()}\n${diffId ?? ''}\n`, { mode: 0o600 });
       for (let attempt = 0; !this.has(chainId); attempt += 1) {
         const known = this.#lastChange === this.#changeTime();
         if (renameIfFree(draft, folder)) {
@@ -115,14 +116,25 @@ export class Snapshots {
           return;
         }
         if (attempt === 100) throw new Error('its place is taken and given back again and again');
-        // One of an earlier boot, or half deleted by hand: out of the way. Another process may be doing the same.
-        const stale = this.#parts.presence.draft();
-        if (renameIfFree(folder, stale)) await removeTree(stale);
+        await this.#removeStale(folder);
       }
     } catch (error) {
       throw storeFailure(error, `cannot keep the snapshot ${folder}`);
     }
     await removeTree(draft);
+  }
+
+  /**
+   * Takes a snapshot of an earlier boot, or one half deleted by hand, out of the way. The lock: what stood there when we
+   * looked may be replaced by a sound one before we move it, and that one is mounted already.
+   */
+  async #removeStale(folder: string): Promise<void> {
+    const stale = this.#parts.presence.draft();
+    {
+      using _lock = lockForRemoval(this.#parts.layout, 'exclusive');
+      if (readNote(folder)?.boot === this.#currentBoot() || !renameIfFree(folder, stale)) return;
+    }
+    await removeTree(stale);
   }
 
   async #make(id: Digest, layer: LayerRef, lowers: readonly string[], options: ChainOptions): Promise<void> {
@@ -144,13 +156,15 @@ export class Snapshots {
     return statSync(this.#parts.layout.snapshots, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
+  /** One folder per form: the processes that use one may live beside those that use the other. */
   #folder(chainId: Digest): string {
-    return join(this.#parts.layout.snapshots, digestHex(chainId));
+    const suffix = this.#parts.xattrPrefix() === 'user.' ? '.user' : '';
+    return join(this.#parts.layout.snapshots, `${digestHex(chainId)}${suffix}`);
   }
 
-  #currentForm(): string {
-    this.#form ??= `${currentBoot()} ${this.#parts.xattrPrefix()}`;
-    return this.#form;
+  #currentBoot(): string {
+    this.#boot ??= currentBoot();
+    return this.#boot;
   }
 }
 
@@ -181,10 +195,10 @@ function renameIfFree(from: string, to: string): boolean {
 }
 
 /** What the file beside `fs` says; undefined when it is not there. */
-function readNote(folder: string): { readonly form: string; readonly diffId: Digest | undefined } | undefined {
+function readNote(folder: string): { readonly boot: string; readonly diffId: Digest | undefined } | undefined {
   try {
-    const [form = '', diffId = ''] = readFileSync(join(folder, 'boot'), 'utf8').split('\n');
-    return { form, diffId: isDigest(diffId) ? diffId : undefined };
+    const [boot = '', diffId = ''] = readFileSync(join(folder, 'boot'), 'utf8').split('\n');
+    return { boot, diffId: isDigest(diffId) ? diffId : undefined };
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
@@ -204,7 +218,6 @@ function currentBoot(): string {
 
 export interface SnapshotFile {
   readonly path: string;
-  readonly chainId: string;
   /** Undefined when that is not known. */
   readonly diffId: Digest | undefined;
   readonly isOfThisBoot: boolean;
@@ -222,9 +235,8 @@ export function* snapshotFiles(layout: Layout): Generator<SnapshotFile> {
     const note = readNote(path);
     yield {
       path,
-      chainId: `sha256:${name}`,
       diffId: note?.diffId,
-      isOfThisBoot: note?.form.startsWith(`${boot} `) === true,
+      isOfThisBoot: note?.boot === boot,
       used: status.mtimeMs,
     };
   }

@@ -1,15 +1,15 @@
 /**
  * Tells `prune` in other processes what this one relies on: whoever finds a blob, a snapshot or a layer's index and
- * means to use it sets its mtime to now. `prune` keeps what was used since the oldest living process made itself known.
+ * means to use it, or puts it there, sets its mtime to now. `prune` keeps what was used since the oldest living process made itself known.
  * Invariant: a use and a removal cannot cross. A use is marked under the shared lock, and `prune` looks at the mark and
  * removes under the exclusive one. Both hold it for microseconds.
  */
-import { statSync, utimesSync } from 'node:fs';
+import { renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../core/index.ts';
 import { storeFailure } from './failures.ts';
 import { type LockMode, lockBriefly } from './kernel-lock.ts';
-import type { Layout } from './layout.ts';
+import { type Layout, withFolderOf } from './layout.ts';
 import type { Presence } from './presence.ts';
 
 export class UsageMarks {
@@ -41,6 +41,19 @@ export class UsageMarks {
     }
     this.#marked.add(path);
     return true;
+  }
+
+  /**
+   * Gives a draft its name, over a file that has it, and marks it as `use` does. A rename alone would bring back the time
+   * at which the draft was written, and take from the name the mark of a process that began later. Throws what rename does.
+   */
+  place(draft: string, path: string): void {
+    this.#presence.enter();
+    using _lock = lockForRemoval(this.#layout, 'shared');
+    withFolderOf(path, () => renameSync(draft, path));
+    const now = Date.now() / 1000;
+    utimesSync(path, now, now);
+    this.#marked.add(path);
   }
 }
 

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -9,7 +10,8 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { chainIds, digestHex, digestOf, parseReference } from '../../../src/image/index.ts';
 import { type LocalStore, openStore } from '../../../src/layers/index.ts';
@@ -52,7 +54,7 @@ describe('prune', () => {
       digestHex(d.digest),
     );
     expect(blobsIn(store)).toEqual([...needed, digestHex(stepLayer)].sort());
-    expect(readdirSync(join(store.root, 'snapshots'))).toEqual(
+    expect(readdirSync(join(store.root, 'snapshots')).map((name) => basename(name, '.user'))).toEqual(
       chainIds(kept.layers.map((l) => l.diffId)).map(digestHex),
     );
     expect(await store.record('steps', 'ab')).toEqual({ diffId: stepLayer });
@@ -103,6 +105,39 @@ describe('prune', () => {
     const pruner = await temporaryStore({ root });
     expect((await pruner.prune({ signal: never })).blobs).toBe(2);
     expect(blobsIn(pruner)).toEqual([digestHex(diffId)]);
+  });
+
+  test('leaves what a living process uses when an older one puts the same blob there once more', async () => {
+    const root = join(temporaryFolder(), 'store');
+    const older = await openStore(root);
+    const { diffId } = await older.writeLayer([fileEntry('f', 'same')], { signal: never });
+    // Longer than the clock of file times needs to tell the two apart.
+    await sleep(60);
+    const user = await temporaryStore({ root });
+    await user.writeLayer([fileEntry('f', 'same')], { signal: never });
+    await user.open({ mediaType: '', digest: diffId, size: 0 }, never).catch(() => {});
+    expect(existsSync(user.blobPath(diffId))).toBe(true);
+    await older.close();
+    const pruner = await temporaryStore({ root });
+    await pruner.prune({ signal: never, all: true });
+    expect(existsSync(user.blobPath(diffId))).toBe(true);
+  });
+
+  test('and every other writer take away what killed processes left, however far those had come', async () => {
+    const root = join(temporaryFolder(), 'store');
+    await (await temporaryStore({ root })).putBytes('text/plain', Buffer.from('one'));
+    const ingest = join(root, 'ingest');
+    for (const name of ['.new-1-a', '2-b', '.dead-c', '3-d', '.new-4-e']) mkdirSync(join(ingest, name));
+    for (const name of ['.dead-c', '3-d', '.new-4-e']) writeFileSync(join(ingest, name, 'owner'), '');
+    for (const name of ['.dead-c', '3-d']) mkdirSync(join(ingest, name, '1', 'fs'), { recursive: true });
+    const living = await openStore(root);
+    await living.putBytes('text/plain', Buffer.from('two'));
+    expect(readdirSync(ingest).some((name) => /^[0-9]+-[0-9a-f]{12}$/.test(name))).toBe(true);
+    await living.close();
+    const after = await openStore(root);
+    await after.putBytes('text/plain', Buffer.from('three'));
+    await after.close();
+    expect(readdirSync(ingest).filter((name) => !/^[0-9]+-[0-9a-f]{12}$/.test(name))).toEqual([]);
   });
 
   test('with a size keeps what was used last, and always what has a name', async () => {

@@ -3,6 +3,7 @@
  * unpacks, prunes. Prints `ready`, then `tagged NAME DIGEST` and `untagged NAME` after each has happened.
  * Arguments: the store, a name for this process, the number of rounds, a seed.
  */
+import { statSync } from 'node:fs';
 import { bytePathFromText } from '../../../../src/core/index.ts';
 import {
   mediaTypes,
@@ -38,6 +39,14 @@ const notFetched = async (): Promise<void> => {
   throw new Error('nothing is to be fetched');
 };
 
+/** Inode by path: a step may have mounted it, so what was handed out once stays as long as this process lives. */
+const lowersInUse = new Map<string, bigint>();
+const useLowers = async (layers: Parameters<typeof store.lowers>[0]): Promise<void> => {
+  for (const path of await store.lowers(layers, { signal, ensure: notFetched })) {
+    lowersInUse.set(path, statSync(path, { bigint: true }).ino);
+  }
+};
+
 const store = await openStore(root, { workers: 1 });
 await say('ready');
 for (let round = 0; round < Number(rounds); round += 1) {
@@ -64,7 +73,7 @@ for (let round = 0; round < Number(rounds); round += 1) {
         await store.putRecord('steps', step, { diffId: layer.diffId, size: layer.blob.size });
         layers.push(layer);
       }
-      if (random(3) === 0) await store.lowers(layers, { signal, ensure: notFetched });
+      if (random(3) === 0) await useLowers(layers);
       const blobs = [];
       for (const layer of layers) {
         blobs.push(random(2) === 0 ? await store.compress(layer, 'gzip', { signal }) : layer.blob);
@@ -83,5 +92,9 @@ for (let round = 0; round < Number(rounds); round += 1) {
       await say(`tagged ${name} ${target.digest}`);
     }
   }
+}
+for (const [path, inode] of lowersInUse) {
+  const now = statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+  if (now !== inode) throw new Error(`${path} was taken away under its user`);
 }
 await store.close();
