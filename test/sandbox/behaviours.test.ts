@@ -1,6 +1,7 @@
 /** Every behaviour of the table on every rung this machine can be brought to. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Behaviour, behaviours } from './support/behaviours.ts';
+import type { Behaviour } from './support/behaviours/behaviour.ts';
+import { behaviours } from './support/behaviours/index.ts';
 import type { Answer } from './support/protocol.ts';
 import { cannotTest, type StepRunner, stepRunner, type TestedRung } from './support/step-runner.ts';
 

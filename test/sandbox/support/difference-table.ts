@@ -1,5 +1,5 @@
 /** The table of docs/isolation.md: where a rung differs from `root`, taken from the table of behaviours. */
-import { behaviours } from './behaviours.ts';
+import { behaviours } from './behaviours/index.ts';
 
 export function differenceTable(): string {
   const cell = (reason: string | undefined) => (reason === undefined ? 'as root' : `differs: ${reason}`);

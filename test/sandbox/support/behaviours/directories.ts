@@ -1,0 +1,87 @@
+/** Where a step runs and what it leaves: working directory, changes, mount points. */
+import { type Behaviour, noMounts, noProc } from './behaviour.ts';
+
+export const directories: readonly Behaviour[] = [
+  {
+    title: 'starts in its working directory',
+    request: { script: 'pwd', step: { cwd: '/data' } },
+    expect: { stdout: '/data' },
+  },
+  {
+    title: 'has its working directory made when it is missing',
+    request: { script: 'pwd; stat -c "%a %u" .', step: { cwd: '/new/deep' } },
+    expect: { stdout: '/new/deep\n755 0' },
+  },
+  {
+    title: 'follows links of the image to its working directory',
+    request: { script: 'pwd', step: { cwd: '/opt/up-to-data' } },
+    expect: { stdout: '/data' },
+  },
+  {
+    title: 'is refused when its working directory is a file',
+    request: { step: { cwd: '/data/kept' } },
+    expect: { error: 'sandbox-cwd-invalid' },
+  },
+  ...[0, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20].map(
+    (fd): Behaviour => ({
+      title: `is refused when its working directory is /proc/self/fd/${fd}`,
+      request: { step: { cwd: `/proc/self/fd/${fd}` } },
+      expect: { error: 'sandbox-cwd-invalid' },
+      not: noProc,
+    }),
+  ),
+  {
+    title: 'is refused when a link in the image leads its working directory to a descriptor',
+    request: { step: { cwd: '/opt/fd/5' }, files: [['opt/fd', '->/dev/fd']] },
+    expect: { error: 'sandbox-cwd-invalid' },
+    not: { chroot: 'there is no /dev/fd' },
+  },
+  {
+    title: 'leaves what it changed, whiteouts included, and nothing else',
+    request: { script: 'rm /data/gone; echo x > /data/new' },
+    expect: { left: ['data/', 'data/gone (whiteout)', 'data/new'] },
+    not: noMounts,
+  },
+  { title: 'that changes nothing leaves nothing', request: { script: 'true' }, expect: { left: [] }, not: noMounts },
+  {
+    title: 'leaves no whiteout or directory where it needed a mount point',
+    request: {
+      mounts: [
+        { kind: 'tmpfs', target: '/made/for/this' },
+        { kind: 'secret', target: '/run/secrets/a', content: 's', mode: 0o400, uid: 0, gid: 0 },
+      ],
+    },
+    expect: { left: [] },
+    not: noMounts,
+  },
+  {
+    title: 'keeps what it wrote beside a mount point that was made for it',
+    request: { script: 'echo x > /made/own', mounts: [{ kind: 'tmpfs', target: '/made/mount' }] },
+    expect: { left: ['made/', 'made/own'] },
+    not: noMounts,
+  },
+  {
+    title: 'that moves the parent of a mount point away loses nothing it wrote',
+    request: {
+      script: 'mv /made /moved && mkdir -p /made/mount && echo x > /made/mount/file; ls /moved',
+      mounts: [{ kind: 'tmpfs', target: '/made/mount' }],
+    },
+    expect: { stdout: 'mount', left: ['made/', 'made/mount/', 'made/mount/file', 'moved/'] },
+    not: noMounts,
+  },
+  {
+    title: 'finds the times of directories as they were around mount points',
+    request: {
+      script: 'stat -c %Y /data; touch -d @1000 /data; stat -c %Y /data',
+      mounts: [{ kind: 'tmpfs', target: '/data/m' }],
+    },
+    expect: { stdout: /\n1000$/ },
+    not: noMounts,
+  },
+  {
+    title: 'sees 120 layers at once',
+    request: { script: 'ls / | grep -c layer-', lowerCount: 120 },
+    expect: { stdout: '119' },
+    not: noMounts,
+  },
+];
