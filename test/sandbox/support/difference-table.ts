@@ -11,3 +11,6 @@ export function differenceTable(): string {
     });
   return ['| a step … | `userns` | `userns`, one ID | `chroot` |', '|---|---|---|---|', ...rows].join('\n');
 }
+
+/** How many are tried on each rung. */
+export const behaviourCount = behaviours.length;

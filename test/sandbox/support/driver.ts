@@ -6,11 +6,12 @@
 import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
+  type Dirent,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readlinkSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -67,6 +68,7 @@ async function serve(): Promise<void> {
     const { step, lowers: extra, files, lowerCount } = request;
     mkdirSync(place);
     const rootfs = makeRootFs(place, base, extra, files, lowerCount);
+    const before = rootfs.kind === 'directory' ? inventory(rootfs.path) : undefined;
     const spec: StepSpec = {
       args: ['/bin/sh', '-c', request.script ?? 'true'],
       env: ['PATH=/bin:/usr/bin'],
@@ -85,7 +87,7 @@ async function serve(): Promise<void> {
       id: request.id,
       stdout: Buffer.concat(out).toString(),
       stderr: Buffer.concat(err).toString(),
-      left: changes(rootfs),
+      left: rootfs.kind === 'directory' ? changedSince(before ?? new Map(), rootfs.path) : upperContents(rootfs.upper),
       notices,
       place,
     });
@@ -118,7 +120,7 @@ function makeBase(path: string): string {
     if (name !== 'busybox') symlinkSync('busybox', join(path, 'bin', name));
   }
   copyFileSync(join(dirname(fileURLToPath(import.meta.url)), 'probe-calls'), join(path, 'bin/probe-calls'));
-  copyFileSync('/usr/bin/busybox', join(path, 'bin/busybox-suid'));
+  for (const name of ['probe-suid', 'probe-cap']) copyFileSync(join(path, 'bin/probe-calls'), join(path, 'bin', name));
   writeFileSync(
     join(path, 'etc/passwd'),
     'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\nnohome:x:1001:1002:::/bin/sh\nbroken\n',
@@ -131,19 +133,23 @@ function makeBase(path: string): string {
   writeFileSync(join(path, 'data/kept'), 'kept\n');
   writeFileSync(join(path, 'data/gone'), 'gone\n');
   writeFileSync(join(path, 'opt/plain'), 'not a program\n');
+  writeFileSync(join(path, 'opt/private'), 'for root\n');
   writeFileSync(join(path, 'opt/no-interpreter'), '#!/nowhere/sh\n', { mode: 0o755 });
   writeFileSync(join(path, 'opt/garbage'), Buffer.from([1, 2, 3, 4]), { mode: 0o755 });
   symlinkSync('/data', join(path, 'opt/to-data'));
   symlinkSync('../../../../../../../../data', join(path, 'opt/up-to-data'));
   execFileSync('chmod', ['-R', 'go+rX', path]);
   execFileSync('chmod', ['1777', join(path, 'tmp')]);
+  execFileSync('chmod', ['600', join(path, 'opt/private')]);
   try {
     execFileSync('chown', ['-R', '1000:1000', join(path, 'home/app')], { stdio: 'ignore' });
-    execFileSync('chown', ['0:0', join(path, 'bin/busybox-suid')], { stdio: 'ignore' });
   } catch {
     // A single-ID namespace has no such owners; its tests do not use them.
   }
-  execFileSync('chmod', ['4755', join(path, 'bin/busybox-suid')]);
+  execFileSync('chmod', ['4755', join(path, 'bin/probe-suid')]);
+  // CAP_NET_BIND_SERVICE, permitted and effective, as setcap(8) writes it.
+  const capability = '0x0100000200040000000000000000000000000000';
+  execFileSync('setfattr', ['-n', 'security.capability', '-v', capability, join(path, 'bin/probe-cap')]);
   return path;
 }
 
@@ -199,20 +205,45 @@ function stepMount(mount: TestMount, place: string, base: string): StepMount {
 }
 
 /** What the step left in its upper directory: `path` or `path -> target`, whiteouts as `path (whiteout)`. */
-function changes(rootfs: RootFs): string[] {
-  if (rootfs.kind === 'directory') return [];
+function upperContents(upper: string): string[] {
+  if (!existsSync(upper)) return [];
   const found: string[] = [];
-  const walk = (path: string) => {
-    for (const entry of readdirSync(join(rootfs.upper, path), { withFileTypes: true })) {
-      const name = join(path, entry.name);
-      const full = join(rootfs.upper, name);
-      if (entry.isDirectory()) {
-        found.push(`${name}/`);
-        walk(name);
-      } else if (entry.isSymbolicLink()) found.push(`${name} -> ${readlinkSync(full)}`);
-      else found.push(entry.isCharacterDevice() ? `${name} (whiteout)` : name);
-    }
-  };
-  if (existsSync(rootfs.upper) && statSync(rootfs.upper).isDirectory()) walk('');
+  visit(upper, (name, entry) => {
+    const full = join(upper, name);
+    if (entry.isDirectory()) found.push(`${name}/`);
+    else if (entry.isSymbolicLink()) found.push(`${name} -> ${readlinkSync(full)}`);
+    else found.push(entry.isCharacterDevice() ? `${name} (whiteout)` : name);
+  });
   return found.sort();
+}
+
+/** The same of a root written in place: what differs from `before`, and the directories above it. */
+function changedSince(before: ReadonlyMap<string, string>, root: string): string[] {
+  const after = inventory(root);
+  const found = new Set<string>();
+  for (const [name, state] of after) if (before.get(name) !== state) found.add(name);
+  for (const name of before.keys()) if (!after.has(name)) found.add(`${name} (whiteout)`);
+  for (const name of [...found]) for (let up = dirname(name); up !== '.'; up = dirname(up)) found.add(`${up}/`);
+  return [...found].sort();
+}
+
+/** Kind, mode, owner, size, time and link text by path; directories end in a slash. */
+function inventory(root: string): Map<string, string> {
+  const found = new Map<string, string>();
+  visit(root, (name, entry) => {
+    const full = join(root, name);
+    const { mode, uid, gid, size, mtimeNs } = lstatSync(full, { bigint: true });
+    const text = entry.isSymbolicLink() ? readlinkSync(full) : '';
+    const bytes = entry.isDirectory() ? 0n : size;
+    found.set(entry.isDirectory() ? `${name}/` : name, [mode, uid, gid, bytes, mtimeNs, text].join(' '));
+  });
+  return found;
+}
+
+function visit(root: string, see: (name: string, entry: Dirent) => void, path = ''): void {
+  for (const entry of readdirSync(join(root, path), { withFileTypes: true })) {
+    const name = join(path, entry.name);
+    see(name, entry);
+    if (entry.isDirectory()) visit(root, see, name);
+  }
 }

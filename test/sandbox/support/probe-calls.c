@@ -1,9 +1,11 @@
 /*
- * Tries system calls a step must not have and prints "name errno" for each.
+ * Tries system calls a step must not have and prints "name errno" for each; as `identity`, prints the real and the
+ * effective user and the effective capabilities.
  * Runs in: a step.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,7 +17,16 @@
 
 static void try(const char *name, long result) { printf("%s %s\n", name, result < 0 ? strerrorname_np(errno) : "allowed"); }
 
-int main(void) {
+static int print_identity(void) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[2] = {{0}};
+  if (syscall(SYS_capget, &header, data) != 0) return 1;
+  printf("%u %u %08x%08x\n", getuid(), geteuid(), data[1].effective, data[0].effective);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "identity") == 0) return print_identity();
   char handle[128] = {0};
   try("keyctl", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0));
   try("add_key", syscall(SYS_add_key, "user", "x", "y", 1, KEY_SPEC_SESSION_KEYRING));

@@ -1,6 +1,6 @@
 /**
  * What a step may rely on, whatever the rung: one table, run on each. `not` names the rungs where a behaviour differs,
- * with the reason; docs/isolation.md lists them.
+ * with the reason, and are held to it: one that does not differ is an error. docs/isolation.md lists them.
  */
 import type { StepRequest } from '../protocol.ts';
 import type { TestedRung } from '../step-runner.ts';
@@ -22,6 +22,8 @@ export interface Behaviour {
     readonly message?: RegExp;
   };
   readonly not?: Partial<Record<TestedRung, string>>;
+  /** Too dangerous for the machine to be tried where it differs: it would succeed. */
+  readonly untried?: true;
 }
 
 /** Reasons several behaviours share. */

@@ -1,8 +1,24 @@
 /** How a step starts, talks and ends: exit codes, arguments, environment, streams, signals, limits. */
-import { type Behaviour, noProc, oneId } from './behaviour.ts';
+import { type Behaviour, noProc } from './behaviour.ts';
 
 export const execution: readonly Behaviour[] = [
   { title: 'passes its exit code on', request: { script: 'exit 42' }, expect: { code: 42 } },
+  { title: 'passes the highest exit code on', request: { script: 'exit 255' }, expect: { code: 255 } },
+  {
+    title: 'passes on what a shell says of a program a signal ended',
+    request: { script: "sh -c 'kill -KILL $$'; exit $?" },
+    expect: { code: 137 },
+  },
+  {
+    title: 'ended by SIGKILL is reported as such',
+    request: { script: 'kill -KILL $$' },
+    expect: { killed: 'SIGKILL' },
+  },
+  {
+    title: 'may catch a signal',
+    request: { script: "trap 'echo caught; exit 3' TERM; kill -TERM $$; sleep 1" },
+    expect: { code: 3, stdout: 'caught' },
+  },
   {
     title: 'killed by a signal is reported as such',
     request: { script: 'kill -TERM $$' },
@@ -54,6 +70,21 @@ export const execution: readonly Behaviour[] = [
     request: { step: { args: ['/bin/printf', '[%s]', 'a b', '', '"q"', '$X', 'ü'] } },
     expect: { stdout: '[a b][]["q"][$X][ü]' },
   },
+  {
+    title: 'sees variables of several lines and with equals signs',
+    request: { step: { args: ['/bin/sh', '-c', 'printf %s "$A"'], env: ['A=one\ntwo=2\n three'] } },
+    expect: { stdout: 'one\ntwo=2\n three' },
+  },
+  {
+    title: 'runs a script by its first line',
+    request: { script: 'printf "#!/bin/sh -e\\necho a \\$1\\n" > /opt/script; chmod +x /opt/script; /opt/script b' },
+    expect: { stdout: 'a b' },
+  },
+  {
+    title: 'takes arguments of 100 KB',
+    request: { step: { args: ['/bin/sh', '-c', 'echo ${#1}', 'sh', 'x'.repeat(100_000)] } },
+    expect: { stdout: '100000' },
+  },
   { title: 'has an empty stdin', request: { script: 'cat; echo end' }, expect: { stdout: 'end' } },
   {
     title: 'has no terminal',
@@ -70,13 +101,28 @@ export const execution: readonly Behaviour[] = [
     title: 'of an ordinary user can open /dev/stdout',
     request: { script: 'echo out >/dev/stdout', step: { user: 'app' } },
     expect: { stdout: 'out' },
-    not: { ...oneId, ...noProc },
+    not: noProc,
   },
   {
     title: 'has no descriptor but its three',
     request: { script: 'ls /proc/self/fd' },
     expect: { stdout: /^0\n1\n2\n3$/ },
     not: noProc,
+  },
+  {
+    title: 'keeps stdout and stderr apart',
+    request: { script: 'echo out; echo err >&2' },
+    expect: { stdout: 'out', stderr: /^err\n$/ },
+  },
+  {
+    title: 'may print bytes that are no text',
+    request: { script: "printf '\\377\\000\\376' | od -An -tx1" },
+    expect: { stdout: 'ff 00 fe' },
+  },
+  {
+    title: 'sees a reader that closes its pipe as SIGPIPE',
+    request: { script: '(yes; echo $? >&2) | head -n 1; sleep 0.2' },
+    expect: { stdout: 'y' },
   },
   {
     title: 'may print megabytes',
@@ -95,6 +141,20 @@ export const execution: readonly Behaviour[] = [
     expect: { stdout: 'started' },
   },
   {
+    title: 'has what its processes leave behind reaped',
+    request: {
+      script:
+        'test -d /proc/1 || exit 1; for i in 1 2 3 4 5; do (true & true &); done; for t in $(seq 50); do grep -l "^State:.Z" /proc/[0-9]*/status 2>/dev/null | wc -l | grep -q "^0$" && break; sleep 0.1; done; grep -l "^State:.Z" /proc/[0-9]*/status; echo end',
+    },
+    expect: { stdout: 'end' },
+    not: noProc,
+  },
+  {
+    title: 'may run background processes and wait for them',
+    request: { script: '(sleep 0.1; echo one) & (sleep 0.1; echo one) & wait; echo two' },
+    expect: { stdout: 'one\none\ntwo' },
+  },
+  {
     title: 'leads a session of its own',
     request: { script: 'test "$(cut -d" " -f6 /proc/self/stat)" = $$ && echo own' },
     expect: { stdout: 'own' },
@@ -107,6 +167,19 @@ export const execution: readonly Behaviour[] = [
       step: { limits: { ulimits: [{ name: 'nofile', soft: 77, hard: 99 }] } },
     },
     expect: { stdout: '77\n99' },
+  },
+  {
+    title: 'meets the limit of file size it was given',
+    request: {
+      script: 'head -c 100000 /dev/zero > /tmp/f; stat -c %s /tmp/f',
+      step: { limits: { ulimits: [{ name: 'fsize', soft: 5000, hard: 5000 }] } },
+    },
+    expect: { stdout: '5000' },
+  },
+  {
+    title: 'makes no core file where that was asked for',
+    request: { script: 'ulimit -c', step: { limits: { ulimits: [{ name: 'core', soft: 0, hard: 0 }] } } },
+    expect: { stdout: '0' },
   },
   {
     title: 'is refused for a limit that does not exist',

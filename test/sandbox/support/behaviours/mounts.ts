@@ -113,7 +113,6 @@ export const mounts: readonly Behaviour[] = [
     title: 'is refused when a link makes a mount source a descriptor of the helper',
     request: { mounts: [{ kind: 'bind', host: 'src', source: '/proc/self/fd/5', target: '/m', readOnly: true }] },
     expect: { error: 'sandbox-mount-failed' },
-    not: noMounts,
   },
   {
     title: 'has mount targets resolved inside its root',
@@ -172,6 +171,5 @@ export const mounts: readonly Behaviour[] = [
     title: 'is refused when a file of the image is in the way of a mount',
     request: { mounts: [{ kind: 'tmpfs', target: '/data/kept/x' }] },
     expect: { error: 'sandbox-mount-failed', message: /kept/ },
-    not: noMounts,
   },
 ];

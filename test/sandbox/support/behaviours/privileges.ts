@@ -55,10 +55,10 @@ export const privileges: readonly Behaviour[] = [
     title: 'cannot use a device it makes',
     request: {
       script:
-        'mknod /tmp/disk b 254 0 2>/dev/null; mknod /dev/disk b 254 0 2>/dev/null; head -c1 /tmp/disk 2>/dev/null; head -c1 /dev/disk 2>/dev/null; mknod /tmp/m c 1 1 2>/dev/null; head -c1 /tmp/m 2>/dev/null; echo none',
+        'for n in "disk b 254 0" "mem c 1 1" "zero c 1 5"; do for d in /tmp /dev; do mknod $d/$n 2>/dev/null; test "$(head -c1 $d/${n%% *} 2>/dev/null | wc -c)" = 0 || test $d/${n%% *} = /dev/zero || echo used $d/$n; done; done; echo none',
     },
     expect: { stdout: 'none' },
-    not: { chroot: 'the container the builder runs in decides', single: 'making devices pretends to work' },
+    not: { chroot: 'the container the builder runs in decides' },
   },
   {
     title: 'cannot leave its root with chroot',
@@ -75,13 +75,13 @@ export const privileges: readonly Behaviour[] = [
         'readlink /proc/1/exe; readlink /proc/1/fd/*; cat /proc/1/exe 2>/dev/null | head -c1; (echo x > /proc/1/exe) 2>/dev/null && echo wrote; ls /proc/1/root/ 2>/dev/null; ls /proc/1/cwd/ 2>/dev/null; echo end',
     },
     expect: { stdout: 'end' },
-    not: noProc,
   },
   {
     title: 'cannot kill the process that watches it',
     request: { script: 'kill -9 1; kill -TERM 1; sleep 0.1; echo alive' },
     expect: { stdout: 'alive' },
     not: { chroot: 'PID 1 is the container’s' },
+    untried: true,
   },
   {
     title: 'is refused the system calls a build has no use for',
@@ -93,7 +93,7 @@ export const privileges: readonly Behaviour[] = [
   },
   {
     title: 'sees itself at the top of its control groups',
-    request: { script: 'grep -v ":/$" /proc/self/cgroup || echo top' },
+    request: { script: 'test -r /proc/self/cgroup && (grep -v ":/$" /proc/self/cgroup || echo top)' },
     expect: { stdout: 'top' },
     not: noNamespaces,
   },
@@ -105,7 +105,6 @@ export const privileges: readonly Behaviour[] = [
       step: { security: 'insecure' },
     },
     expect: { stdout: 'end' },
-    not: noProc,
   },
   {
     title: 'with security=insecure has every capability and no filter',

@@ -9,6 +9,11 @@ export const system: readonly Behaviour[] = [
     not: noNamespaces,
   },
   {
+    title: 'has its host name in /etc/hostname and /etc/hosts',
+    request: { script: 'cat /etc/hostname; grep -c buildhost /etc/hosts' },
+    expect: { stdout: 'buildhost\n1' },
+  },
+  {
     title: 'has hosts in /etc/hosts that were added for it',
     request: { script: 'grep db /etc/hosts', step: { extraHosts: [{ host: 'db', address: '10.0.0.9' }] } },
     expect: { stdout: '10.0.0.9\tdb' },
@@ -31,7 +36,6 @@ export const system: readonly Behaviour[] = [
     title: 'may write to its /etc/hosts without changing the image',
     request: { script: 'echo 1.2.3.4 x >> /etc/hosts; tail -n1 /etc/hosts' },
     expect: { stdout: '1.2.3.4 x', left: [] },
-    not: noMounts,
   },
   {
     title: 'has the usual devices',
@@ -41,6 +45,22 @@ export const system: readonly Behaviour[] = [
     },
     expect: { stdout: '4\n2' },
     not: { chroot: 'only null, zero, full, random and urandom' },
+  },
+  {
+    title: 'has the devices every program expects',
+    request: {
+      script:
+        'for d in null zero full random urandom; do test -c /dev/$d && stat -c %a /dev/$d; done | sort | uniq -c; echo x > /dev/null; (echo x > /dev/full) 2>/dev/null || echo full; head -c2 /dev/urandom | wc -c',
+    },
+    expect: { stdout: '5 666\nfull\n2', left: [] },
+  },
+  {
+    title: 'of an ordinary user may use the devices every program expects',
+    request: {
+      script: 'echo x > /dev/null; head -c1 /dev/zero | wc -c; test -w /dev/null && echo writable',
+      step: { user: 'app' },
+    },
+    expect: { stdout: '1\nwritable' },
   },
   {
     title: 'has no other device',
@@ -69,6 +89,20 @@ export const system: readonly Behaviour[] = [
     not: noMounts,
   },
   {
+    title: 'finds its own process in /proc/self',
+    request: { script: 'test "$(readlink /proc/self/cwd)" = / && grep Pid: /proc/$$/status | head -n 1 | grep -c $$' },
+    expect: { stdout: '1' },
+    not: noProc,
+  },
+  {
+    title: 'finds no path of the machine in its list of mounts',
+    request: {
+      script: 'grep -c tsbuild /proc/self/mountinfo; grep -c tsbuild /proc/mounts; grep -c " / " /proc/mounts',
+    },
+    expect: { stdout: '0\n0\n1' },
+    not: noProc,
+  },
+  {
     title: 'sees no process but its own',
     request: { script: 'ls /proc | grep -c "^[0-9]*$"' },
     expect: { stdout: /^[1-6]$/ },
@@ -90,7 +124,20 @@ export const system: readonly Behaviour[] = [
         'for f in /proc/keys /proc/timer_list /proc/interrupts /proc/kcore; do test -s $f && test ! -c $f && cat $f; done; ls /sys/firmware /proc/acpi /proc/scsi 2>/dev/null | grep -v : ; echo end',
     },
     expect: { stdout: /^\s*end$/ },
+  },
+  {
+    title: 'may read /proc/cpuinfo, /proc/meminfo and its own limits',
+    request: {
+      script: 'for f in cpuinfo meminfo self/limits version; do test -n "$(cat /proc/$f)" && echo $f; done',
+    },
+    expect: { stdout: 'cpuinfo\nmeminfo\nself/limits\nversion' },
     not: noProc,
+  },
+  {
+    title: 'sees the network of its step and nothing of devices to write to in /sys',
+    request: { script: 'test -d /sys/class/net/lo && find /sys -maxdepth 2 -writable -type d 2>/dev/null | wc -l' },
+    expect: { stdout: /^\d+$/ },
+    not: noMounts,
   },
   {
     title: 'has a /sys it cannot write to',
@@ -100,7 +147,7 @@ export const system: readonly Behaviour[] = [
   },
   {
     title: 'has a message queue and IPC namespace of its own',
-    request: { script: 'ls /dev/mqueue | wc -l; tail -n +2 /proc/sysvipc/shm | wc -l' },
+    request: { script: 'test -d /dev/mqueue && ls /dev/mqueue | wc -l; tail -n +2 /proc/sysvipc/shm | wc -l' },
     expect: { stdout: '0\n0' },
     not: noMounts,
   },
