@@ -44,7 +44,9 @@ describe.runIf(missing === undefined)('the judges of Debian trixie', () => {
   });
 
   const judged = buildFixtures().filter(({ build }) => build.trixie?.without === undefined);
-  test.each(judged.map((fixture) => [fixture.name, fixture] as const))('%s', async (_, fixture) => {
+  const cases = judged.map((fixture) => [fixture.name, fixture] as const);
+  // Several at once: a build waits for its engine more than it works.
+  test.concurrent.each(cases)('%s', { timeout: 300_000 }, async (_, fixture) => {
     // The client knows a context by the last part of its name, and takes files of the same size and time for the same.
     const context = folder.join(fixture.name, fixture.name);
     mkdirSync(folder.join(fixture.name));

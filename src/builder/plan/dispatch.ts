@@ -16,7 +16,7 @@ import { parsePorts } from './ports.ts';
 import { withShell } from './shell-form.ts';
 import { isSignal } from './signals.ts';
 import type { StageState } from './stage-state.ts';
-import { setVariable, steeringArguments } from './variables.ts';
+import { steeringArguments } from './variables.ts';
 
 export function dispatch(state: StageState, instruction: StageInstruction): void {
   switch (instruction.kind) {
@@ -30,18 +30,13 @@ export function dispatch(state: StageState, instruction: StageInstruction): void
     case 'env': {
       const { expand } = state;
       const pairs = instruction.pairs.map((pair) => ({ name: expand(pair.name), value: expand(pair.value) }));
-      for (const { name, value } of pairs) {
-        state.define(name, value);
-        state.configure({ Env: setVariable(state.config.Env ?? [], name, value) });
-      }
+      for (const { name, value } of pairs) state.defineInImage(name, value);
       return state.commit(`ENV ${pairs.map(pairText).join(' ')}`);
     }
     case 'label': {
       const { expand } = state;
       const pairs = instruction.pairs.map((pair) => ({ name: expand(pair.name), value: expand(pair.value) }));
-      state.configure({
-        Labels: { ...state.config.Labels, ...Object.fromEntries(pairs.map(({ name, value }) => [name, value])) },
-      });
+      for (const { name, value } of pairs) state.label(name, value);
       return state.commit(`LABEL ${pairs.map(pairText).join(' ')}`);
     }
     case 'arg':

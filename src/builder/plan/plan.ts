@@ -60,7 +60,7 @@ export function planBuild(
         platform: surveyed.platform,
         base,
         steps: state.steps,
-        config: finishConfig(state.image, options, surveyed),
+        config: finishConfig(state.finished, options, surveyed),
         history: state.history,
         ignoreCache: options.noCache || isFiltered(surveyed, options),
         args: state.ownArgs,
@@ -128,8 +128,9 @@ function inheritFromBase(base: StageBase, platform: Platform): InheritedState {
 
 /** What FROM a stage takes over: everything but its ONBUILD triggers. */
 function inherit(state: StageState): InheritedState {
-  const { OnBuild: _, ...config } = state.config;
-  return { image: { ...state.image, config }, env: state.env, args: state.args };
+  const { finished } = state;
+  const { OnBuild: _, ...config } = finished.config;
+  return { image: { ...finished, config }, env: state.env, args: state.args };
 }
 
 function finishConfig(image: ImageConfig, options: PlanOptions, stage: SurveyedStage): ImageConfig {

@@ -9,6 +9,7 @@ import type { ParsedDockerfile, StageInstruction, Word } from '../dockerfile/ind
 import { failAt, locate, type Mistake } from './failure.ts';
 import type { PlanOptions } from './survey.ts';
 import type { Operation, PlannedArgument, PlannedHistory, Step, TreeSource } from './types.ts';
+import { VariableList } from './variable-list.ts';
 import { expand, variablesIn } from './variables.ts';
 
 /** What a stage inherits when another is built FROM it. */
@@ -36,12 +37,16 @@ export class StageState {
   readonly steps: Step[] = [];
   readonly history: PlannedHistory[] = [];
   readonly ownArgs: PlannedArgument[] = [];
+  /** Without what ENV and LABEL set: `finished` has that. */
   image: ImageConfig;
   /** CMD was set in this stage (not inherited). */
   commandSet = false;
-  /** ENV and ARG together, in the order of their first definition. */
   readonly #variables: Map<string, string>;
-  #env: readonly string[] | undefined;
+  /** ENV and ARG together. */
+  readonly #environment: VariableList;
+  /** ENV alone: the image's. */
+  readonly #imageEnvironment: VariableList;
+  readonly #labels: Map<string, string>;
   readonly #args: Map<string, string | undefined>;
   #argsText: string | undefined;
 
@@ -49,9 +54,19 @@ export class StageState {
     this.setting = setting;
     this.image = inherited.image;
     this.#variables = variablesIn(inherited.env);
+    this.#environment = new VariableList(Array.from(this.#variables, ([name, value]) => `${name}=${value}`));
+    this.#imageEnvironment = new VariableList(this.config.Env ?? []);
+    this.#labels = new Map(Object.entries(this.config.Labels ?? {}));
     this.#args = new Map(inherited.args);
   }
 
+  /** The image with its variables and labels; to be asked for once, when all instructions are done. */
+  get finished(): ImageConfig {
+    const labels = this.#labels.size > 0 && { Labels: Object.fromEntries(this.#labels) };
+    return { ...this.image, config: { ...this.config, Env: this.#imageEnvironment.list, ...labels } };
+  }
+
+  /** Env and Labels are those of the base: see `finished`. */
   get config(): RuntimeConfig {
     return this.image.config;
   }
@@ -67,15 +82,24 @@ export class StageState {
 
   /** ENV and ARG together, what RUN sees: the same list until the next definition, for a stage may have thousands of steps. */
   get env(): readonly string[] {
-    this.#env ??= Array.from(this.#variables, ([name, value]) => `${name}=${value}`);
-    return this.#env;
+    return this.#environment.list;
   }
 
   /** Sets a variable for expansion and RUN, not in the image. Words of one instruction are all expanded before. */
   define(name: string, value: string): void {
     this.#variables.set(name, value);
-    this.#env = undefined;
+    this.#environment.set(name, value);
     this.#argsText = undefined;
+  }
+
+  /** Sets a variable in the image, too. */
+  defineInImage(name: string, value: string): void {
+    this.define(name, value);
+    this.#imageEnvironment.set(name, value);
+  }
+
+  label(name: string, value: string): void {
+    this.#labels.set(name, value);
   }
 
   get args(): ReadonlyMap<string, string | undefined> {

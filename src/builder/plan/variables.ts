@@ -88,13 +88,6 @@ export function expansionMistake({ message, hint }: ExpandError): Mistake {
   return { code: 'plan-value-invalid', message, hint };
 }
 
-/** Sets a variable in a `NAME=value` list, in place when it is there. */
-export function setVariable(env: readonly string[], name: string, value: string): string[] {
-  const entry = `${name}=${value}`;
-  const at = env.findIndex((existing) => variableName(existing) === name);
-  return at < 0 ? [...env, entry] : env.with(at, entry);
-}
-
 export function variableName(entry: string): string {
   const equals = entry.indexOf('=');
   return equals < 0 ? entry : entry.slice(0, equals);
