@@ -8,6 +8,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
 import { type Builder, startBuilders } from './builders.ts';
+import { languageScenarios, measureLanguage, printLanguage } from './language.ts';
 import { type Measurement, measure, median } from './measure.ts';
 import { type Scenario, scenarios } from './scenarios.ts';
 
@@ -21,19 +22,28 @@ interface Row {
   readonly peakMemory: number;
 }
 
+export { measureHere } from './language.ts';
+
 /** @returns the exit code */
 export async function main(argv: readonly string[], results: string): Promise<number> {
   const { values } = parseArgs({
     args: [...argv],
     options: { quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, runs: { type: 'string' } },
   });
-  const chosen = scenarios.filter(({ name }) => !values.only || values.only.some((part) => name.includes(part)));
-  if (chosen.length === 0) {
-    console.error(`no such scenario; there are: ${scenarios.map(({ name }) => name).join(' ')}`);
+  const isChosen = ({ name }: { readonly name: string }) =>
+    !values.only || values.only.some((part) => name.includes(part));
+  const chosen = scenarios.filter(isChosen);
+  const chosenLanguage = languageScenarios.filter(isChosen);
+  if (chosen.length + chosenLanguage.length === 0) {
+    console.error(
+      `no such scenario; there are: ${[...languageScenarios, ...scenarios].map(({ name }) => name).join(' ')}`,
+    );
     return 1;
   }
   const runs = values.runs === undefined ? (values.quick ? 1 : 5) : Math.max(1, Number(values.runs));
   const scale = values.quick ? 0.1 : 1;
+  for (const scenario of chosenLanguage) printLanguage(scenario, await measureLanguage(scenario, runs));
+  if (chosen.length === 0) return 0;
   await using folder = temporaryFolder('bench', 0o755);
   const builders = await startBuilders(folder.join('builders'));
   const rows: Row[] = [];

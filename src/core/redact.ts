@@ -23,5 +23,6 @@ export function redactUrl(url: string | URL): string {
 
 /** A text in which URLs may stand, with the user info of each replaced. */
 export function redactText(text: string): string {
+  if (!text.includes('@')) return text;
   return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)[^/@\s]+@/gi, '$1***@');
 }

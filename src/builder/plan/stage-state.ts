@@ -49,6 +49,7 @@ export class StageState {
   readonly #labels: Map<string, string>;
   readonly #args: Map<string, string | undefined>;
   #argsText: string | undefined;
+  #workdir: { readonly written: string; readonly path: string } | undefined;
 
   constructor(setting: StageSetting, inherited: InheritedState) {
     this.setting = setting;
@@ -73,7 +74,9 @@ export class StageState {
 
   /** Absolute and plain; '/' when none was set. */
   get workdir(): string {
-    return posix.resolve('/', this.config.WorkingDir ?? '');
+    const written = this.config.WorkingDir ?? '';
+    if (this.#workdir?.written !== written) this.#workdir = { written, path: posix.resolve('/', written) };
+    return this.#workdir.path;
   }
 
   configure(change: Partial<RuntimeConfig>): void {

@@ -52,6 +52,8 @@ export interface WordsExpansion {
 
 /** One word: the result is one string, however many spaces a variable brings. */
 export function expandWord(word: string, options: ExpandOptions): Expansion {
+  // Most words have nothing to expand.
+  if (!/[$'"\\`\ufeff]/.test(word)) return { text: word, used: none, unset: none };
   const lexer = newLexer(word, options);
   const outcome = readAll(lexer);
   return {
@@ -76,6 +78,8 @@ export function expandWords(text: string, options: ExpandOptions): WordsExpansio
     ...(error && { error }),
   };
 }
+
+const none: ReadonlySet<string> = new Set();
 
 interface Lexer {
   readonly source: string;

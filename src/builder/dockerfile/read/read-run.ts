@@ -12,22 +12,22 @@ import type {
   ShellInstruction,
 } from '../types.ts';
 import { commonOf } from './common.ts';
-import { type FlagValue, readFlags } from './flags.ts';
+import { type FlagKind, type FlagValue, readFlags } from './flags.ts';
 import { readJsonArray } from './json-array.ts';
 import { argumentsRange, type InstructionLine } from './line.ts';
 import { checkMount, splitMount } from './mount.ts';
 
+const runFlags: Readonly<Record<string, FlagKind>> = {
+  mount: 'strings',
+  network: 'string',
+  security: 'string',
+  device: 'strings',
+};
 const networks = ['default', 'none', 'host'];
 const securities = ['sandbox', 'insecure'];
 
 export function readRun(on: InstructionLine, heredocs: readonly Heredoc[]): RunInstruction | undefined {
-  const flags = readFlags(
-    'RUN',
-    on.flags,
-    { mount: 'strings', network: 'string', security: 'string', device: 'strings' },
-    on.range,
-    on.report,
-  );
+  const flags = readFlags('RUN', on.flags, runFlags, on.range, on.report);
   const command = readCommand(on);
   if (command === undefined) return undefined;
   const network = oneOf(on, 'network', flags.one('network'), networks);
