@@ -91,8 +91,8 @@ export class NamespaceSandbox implements Sandbox {
     const { rung, singleId } = this.#options;
     if (rung === 'chroot' && network === 'none') {
       this.#warn(
-        'RUN --network=none reaches the network of this machine: the rung chroot has no namespaces',
-        'network-host',
+        'RUN --network=none has no sockets on the rung chroot, not even for its own loopback; setuid programs gain nothing there',
+        'network-none',
       );
     }
     if (singleId && !/^(root|0)?(:(root|0)?)?$/.test(user)) {

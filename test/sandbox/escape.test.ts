@@ -1,150 +1,223 @@
-/** Attempts to reach the host through races and leftovers; each loops for a bounded number of rounds. */
-import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+/**
+ * Attempts to reach the host through races, leftovers and the helper itself, on every rung; what a single look settles is
+ * among the behaviours. Races loop for a bounded time.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
-import { ignoreEvents } from '../../src/core/index.ts';
-import { createSandbox, type StepMount, type StepResult, type StepSpec } from '../../src/sandbox/index.ts';
-import { mustRun, run } from '../support/command.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
-import { cannotTest } from './support/step-runner.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { run } from '../support/command.ts';
+import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts';
+import { helpersOf } from './support/process-table.ts';
+import type { Answer } from './support/protocol.ts';
+import { cannotTest, type StepRunner, stepRunner, type TestedRung } from './support/step-runner.ts';
 
-const reason = await cannotTest('root');
+const rungs: readonly TestedRung[] = ['root', 'userns', 'single', 'chroot'];
 
-describe.skipIf(reason !== undefined)(`against the host${reason ? ` (skipped: ${reason})` : ''}`, () => {
-  test('a mount source swapped for a link while it is mounted never shows a file of the host', async () => {
-    await using folder = temporaryFolder('escape', 0o755);
-    const outside = folder.join('outside');
-    const source = folder.join('source');
-    mkdirSync(outside);
-    writeFileSync(join(outside, 'f'), 'canary');
-    mkdirSync(join(source, 'a'), { recursive: true });
-    writeFileSync(join(source, 'a/f'), 'inside');
-    const swap = `while :; do mv a x; ln -s ${outside} a; rm a; mv x a; done 2>/dev/null`;
-    const swapper = spawn('busybox', ['sh', '-c', swap], { cwd: source, stdio: 'ignore', detached: true });
-    try {
-      const seen = new Map<string, number>();
-      for (let round = 0; round < 150; round++) {
-        const mounts: StepMount[] = [{ kind: 'bind', root: source, source: '/a', target: '/m', readOnly: true }];
-        const outcome = await attempt(folder.path, round, 'cat /m/f', mounts);
-        seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
-      }
-      expect([...seen.keys()].filter((text) => !['inside', 'sandbox-mount-failed'].includes(text))).toEqual([]);
-    } finally {
-      if (swapper.pid !== undefined) process.kill(-swapper.pid, 'SIGKILL');
-    }
-  });
-
-  test('mount targets in a shared cache, swapped by another step, make and remove nothing on the host', async () => {
-    await using folder = temporaryFolder('escape', 0o755);
-    const [outside, cache, source] = ['outside', 'cache', 'source'].map((name) => folder.join(name)) as [
-      string,
-      string,
-      string,
-    ];
-    for (const path of [outside, cache, source, join(outside, 'empty')]) mkdirSync(path);
-    writeFileSync(join(outside, 'f'), '');
-    await busyboxRoot(folder.path);
-    const shared: StepMount = { kind: 'bind', root: cache, source: '/', target: '/cache', readOnly: false };
-    const stop = new AbortController();
-    const swap = `cd /cache; mkdir t; while :; do mv t x; ln -s ${outside} t; rm -f t; ln -s /proc/self/fd/5 t; rm -f t; mv x t; done 2>/dev/null`;
-    const attacker = attempt(folder.path, 9999, swap, [shared], stop.signal);
-    try {
-      for (let round = 0; round < 100; round++) {
-        await attempt(folder.path, round, 'true', [
-          shared,
-          { kind: 'tmpfs', target: '/cache/t/empty' },
-          { kind: 'bind', root: source, source: '/', target: '/cache/t/new', readOnly: true },
-        ]);
-      }
-    } finally {
-      stop.abort();
-      await attacker;
-    }
-    expect(readdirSync(outside).sort()).toEqual(['empty', 'f']);
-  });
-
-  test('a secret is in no file of the step after it', async () => {
-    await using folder = temporaryFolder('escape', 0o755);
-    const canary = `canary-${process.pid}-secret`;
-    const mounts: StepMount[] = [
-      { kind: 'secret', target: '/run/secrets/s', content: Buffer.from(canary), mode: 0o400, uid: 0, gid: 0 },
-    ];
-    expect(await attempt(folder.path, 0, 'cat /run/secrets/s; mv /run /other; true', mounts)).toBe(canary);
-    expect((await run('grep', ['-r', canary, folder.path])).code).toBe(1);
-  });
-
-  test('a step with the default network reaches no service on the loopback of this machine', async () => {
-    await using folder = temporaryFolder('escape', 0o755);
-    const server = createServer((socket) => socket.end('host service\n'));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    const port = typeof address === 'object' && address ? address.port : 0;
-    const notices: string[] = [];
-    try {
-      const script = `for a in 127.0.0.1 10.0.2.2; do nc -w 2 $a ${port} </dev/null 2>/dev/null; done; echo end`;
-      expect(await attempt(folder.path, 0, script, [], undefined, 'host')).toBe('host service\nend');
-      const text = await attempt(folder.path, 1, script, [], undefined, 'default', notices);
-      // Without a connecting program the step shares the host's network, and says so.
-      const fellBack = notices.some((notice) => notice.includes('network of this machine'));
-      expect(text).toBe(fellBack ? 'host service\nend' : 'end');
-    } finally {
-      await new Promise((resolve) => server.close(resolve));
-    }
-  });
-});
-
-/** What a step printed, or the code of the error it met. */
-async function attempt(
-  folder: string,
-  round: number,
-  script: string,
-  mounts: readonly StepMount[],
-  signal: AbortSignal = new AbortController().signal,
-  network: StepSpec['network'] = 'host',
-  notices: string[] = [],
-): Promise<string> {
-  const base = await busyboxRoot(folder);
-  const [upper, work] = [join(folder, `upper-${round}`), join(folder, `work-${round}`)];
-  mkdirSync(upper);
-  mkdirSync(work);
-  const sandbox = await createSandbox({
-    isolation: 'root',
-    events: (event) => (event.kind === 'notice' ? notices.push(event.message) : ignoreEvents(event)),
-    scratch: folder,
-  });
-  const out: Buffer[] = [];
-  const spec: StepSpec = {
-    rootfs: { kind: 'overlay', lowers: [base], upper, work },
-    args: ['/bin/sh', '-c', script],
-    env: ['PATH=/bin'],
-    cwd: '/',
-    user: '',
-    hostname: 'h',
-    network,
-    security: 'sandbox',
-    mounts,
-    extraHosts: [],
-    limits: {},
-  };
-  try {
-    const done: Promise<StepResult> = sandbox.run(spec, {
-      signal,
-      onOutput: (_, chunk) => out.push(Buffer.from(chunk)),
-    });
-    await done;
-    return Buffer.concat(out).toString().trim();
-  } catch (error) {
-    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
-  }
+/** Tries again and again: at least ten times, for three seconds or a hundred rounds. */
+async function race(round: (number: number) => Promise<void>): Promise<void> {
+  const end = Date.now() + 3000;
+  for (let number = 0; number < 10 || (number < 100 && Date.now() < end); number++) await round(number);
 }
 
-async function busyboxRoot(folder: string): Promise<string> {
-  const base = join(folder, 'base');
-  const bin = join(base, 'bin');
-  const build =
-    'test -d "$1" || { mkdir -p "$1" && cp /usr/bin/busybox "$1" && for a in sh cat mv ln rm mkdir nc true; do ln -s busybox "$1/$a"; done; }';
-  await mustRun('sh', ['-c', build, 'sh', bin]);
-  return base;
+for (const rung of rungs) {
+  const reason = await cannotTest(rung);
+  describe.skipIf(reason !== undefined)(
+    `against the host on the rung ${rung}${reason ? ` (skipped: ${reason})` : ''}`,
+    () => {
+      let runner: StepRunner;
+      let folder: TemporaryFolder;
+      beforeAll(async () => {
+        folder = temporaryFolder('escape', 0o755);
+        runner = await stepRunner(rung);
+      });
+      afterAll(async () => {
+        await runner[Symbol.asyncDispose]();
+        await folder[Symbol.asyncDispose]();
+      });
+
+      /** A place of the host anyone may write to, so that reaching it shows on every rung. */
+      function outside(name: string): string {
+        const path = folder.join(name);
+        mkdirSync(join(path, 'empty'), { recursive: true });
+        writeFileSync(join(path, 'f'), 'canary');
+        for (const each of [path, join(path, 'empty')]) chmodSync(each, 0o777);
+        chmodSync(join(path, 'f'), 0o666);
+        return path;
+      }
+
+      test.skipIf(rung === 'chroot')(
+        'a mount source swapped for a link while it is mounted never shows a file of the host',
+        async () => {
+          const host = outside('source-race');
+          const source = folder.join('source');
+          mkdirSync(join(source, 'a'), { recursive: true });
+          writeFileSync(join(source, 'a/f'), 'inside');
+          const swapper = swap(source, `while :; do mv a x; ln -s ${host} a; rm a; mv x a; done 2>/dev/null`);
+          try {
+            const seen = new Set<string>();
+            await race(async () => {
+              const mounts = [{ kind: 'bind', host: source, source: '/a', target: '/m', readOnly: true }] as const;
+              seen.add(outcome(await runner.run({ script: 'cat /m/f', mounts })));
+            });
+            expect([...seen].filter((text) => !['inside', 'sandbox-mount-failed'].includes(text))).toEqual([]);
+          } finally {
+            stop(swapper);
+          }
+        },
+      );
+
+      test.skipIf(rung === 'chroot')(
+        'mount targets in a shared cache, swapped by another step, make and remove nothing on the host',
+        async () => {
+          const host = outside('target-race');
+          const shared = { kind: 'bind', host: '../cache', source: '/', target: '/cache', readOnly: false } as const;
+          const script = `cd /cache; mkdir t; echo ready; while :; do mv t x; ln -s ${host} t; rm -f t; ln -s /proc/self/fd/5 t; rm -f t; mv x t; done 2>/dev/null`;
+          let ready = () => {};
+          const running = new Promise<void>((resolve) => {
+            ready = resolve;
+          });
+          const attacker = runner.start({ script, mounts: [shared], watch: true }, ready);
+          await running;
+          const seen = new Set<string>();
+          try {
+            await race(async () => {
+              const answer = await runner.run({
+                mounts: [
+                  shared,
+                  { kind: 'tmpfs', target: '/cache/t/empty' },
+                  { kind: 'secret', target: '/cache/t/f', content: 'own', mode: 0o400, uid: 0, gid: 0 },
+                  { kind: 'bind', host: 'source', source: '/', target: '/cache/t/new', readOnly: true },
+                ],
+              });
+              seen.add(answer.error?.code ?? 'ran');
+            });
+          } finally {
+            attacker.abort();
+            await attacker.done;
+          }
+          expect(
+            [...seen].filter((text) => !['ran', 'sandbox-mount-failed', 'sandbox-setup-failed'].includes(text)),
+          ).toEqual([]);
+          expect(readdirSync(host).sort()).toEqual(['empty', 'f']);
+          expect(readdirSync(join(host, 'empty'))).toEqual([]);
+          expect(readFileSync(join(host, 'f'), 'utf8')).toBe('canary');
+        },
+      );
+
+      test('the removal of what was made for a step follows no link the step put in its place', async () => {
+        const host = outside('removal');
+        const script = `mv /run /other; ln -s ${host} /run; rm -rf /other/secrets; ln -s ${host} /other/secrets; mv /etc /etc2; ln -s ${host} /etc; echo done`;
+        const mounts = ['/run/secrets/f', '/run/f', '/run/empty/x'].map(
+          (target) => ({ kind: 'secret', target, content: 'own', mode: 0o400, uid: 0, gid: 0 }) as const,
+        );
+        const answer = await runner.run({ script, mounts });
+        expect(answer.error).toBeUndefined();
+        expect(readdirSync(host, { recursive: true }).sort()).toEqual(['empty', 'f']);
+        expect(readFileSync(join(host, 'f'), 'utf8')).toBe('canary');
+      });
+
+      test('links of the image lead no file that is made for a step out of its root', async () => {
+        const host = outside('made');
+        const up = '../'.repeat(30);
+        const answer = await runner.run({
+          script: 'cat /run/secrets/f /etc/hosts > /dev/null; true',
+          files: [
+            ['etc/hosts', `->${host}/f`],
+            ['etc/hostname', `->${up}${host}/f`],
+            ['run/secrets', `->${up}${host}`],
+            ['dev', `->${host}`],
+          ],
+          mounts: [{ kind: 'secret', target: '/run/secrets/f', content: 'own', mode: 0o400, uid: 0, gid: 0 }],
+        });
+        expect(answer.error?.code ?? 'ran').toMatch(/^(ran|sandbox-.*)$/);
+        expect(readdirSync(host, { recursive: true }).sort()).toEqual(['empty', 'f']);
+        expect(readFileSync(join(host, 'f'), 'utf8')).toBe('canary');
+      });
+
+      test('a secret is in no file of the step after it', async () => {
+        const canary = `canary-${process.pid}-secret`;
+        const answer = await runner.run({
+          script: 'cat /run/secrets/s; mv /run/secrets /other 2>/dev/null; mv /run /other; true',
+          mounts: [{ kind: 'secret', target: '/run/secrets/s', content: canary, mode: 0o400, uid: 0, gid: 0 }],
+        });
+        expect(outcome(answer)).toBe(canary);
+        const searched = await run('grep', ['-r', canary, answer.place ?? 'nothing']);
+        expect([searched.code, searched.text]).toEqual([1, '']);
+      });
+
+      test('the helper is the same after a step that ran it and wrote to it', async () => {
+        const helper = runner.driver.replace(/driver\.mjs$/, 'native/tsbuild-sandbox');
+        const digest = () => createHash('sha256').update(readFileSync(helper)).digest('hex');
+        const before = digest();
+        // The program of the step is what PID 1 runs: the attack of CVE-2019-5736.
+        await runner.run({ step: { args: ['/proc/self/exe', 'probe'] } });
+        await runner.run({
+          script:
+            'for p in /proc/[0-9]*; do (echo x > $p/exe) 2>/dev/null; (echo x >> $p/fd/0) 2>/dev/null; done; true',
+          files: [['bin/self', '->/proc/self/exe']],
+          step: { security: 'insecure' },
+        });
+        expect(digest()).toBe(before);
+        expect(outcome(await runner.run({ script: 'echo fine' }))).toBe('fine');
+      });
+
+      test('what runs as the helper is a sealed copy in memory, not the file', async () => {
+        const executables: string[] = [];
+        const step = runner.start({ script: 'echo ready; sleep 1000', watch: true }, () => {
+          const { supervisors, inits } = helpersOf(runner.driver);
+          executables.push(...[...supervisors, ...inits].map((pid) => readlinkSync(`/proc/${pid}/exe`)));
+          step.abort();
+        });
+        await step.done;
+        expect(executables.length).toBeGreaterThan(1);
+        for (const path of executables) expect(path).toMatch(/^\/memfd:/);
+      });
+
+      test('a step with the default network reaches no service on the loopback of this machine, unless tsbuild said so', async () => {
+        const server = createServer((socket) => socket.end('host service\n'));
+        await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+        const address = server.address();
+        const port = typeof address === 'object' && address ? address.port : 0;
+        try {
+          const script = `for a in 127.0.0.1 10.0.2.2 169.254.1.1; do nc -w 2 $a ${port} </dev/null 2>/dev/null; done; echo end`;
+          expect(outcome(await runner.run({ script, step: { network: 'host' } }))).toBe('host service\nend');
+          const answer = await runner.run({ script, step: { network: 'default' } });
+          const fellBack = answer.notices?.some((notice) => notice.includes('network of this machine')) ?? false;
+          expect(outcome(answer)).toBe(fellBack ? 'host service\nend' : 'end');
+        } finally {
+          await new Promise((resolve) => server.close(resolve));
+        }
+      });
+
+      test('a step without a network reaches no service on the loopback of this machine', async () => {
+        const server = createServer((socket) => socket.end('host service\n'));
+        await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+        const address = server.address();
+        const port = typeof address === 'object' && address ? address.port : 0;
+        try {
+          const script = `nc -w 2 127.0.0.1 ${port} </dev/null 2>/dev/null; nc -w 2 ::1 ${port} </dev/null 2>/dev/null; echo end`;
+          const answer = await runner.run({ script, step: { network: 'none' } });
+          expect(outcome(answer)).toBe('end');
+        } finally {
+          await new Promise((resolve) => server.close(resolve));
+        }
+      });
+    },
+  );
+}
+
+/** What a step printed, or the code of the error it met. */
+function outcome(answer: Answer): string {
+  return answer.error?.code ?? (answer.stdout ?? '').trim();
+}
+
+function swap(cwd: string, script: string): ChildProcess {
+  return spawn('busybox', ['sh', '-c', script], { cwd, stdio: 'ignore', detached: true });
+}
+
+function stop({ pid }: ChildProcess): void {
+  if (pid !== undefined) process.kill(-pid, 'SIGKILL');
 }

@@ -1,10 +1,9 @@
 /** How steps end: by themselves, by an abort, by the death of tsbuild. Nothing of them may stay. */
-import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { childrenOf, mountsWith, processesWith, until } from './support/process-table.ts';
+import { helpersOf, mountsWith, processesWith, until } from './support/process-table.ts';
 import { cannotTest, type StepRunner, stepRunner, type TestedRung } from './support/step-runner.ts';
 
-const rungs: readonly TestedRung[] = ['root', 'userns', 'chroot'];
+const rungs: readonly TestedRung[] = ['root', 'userns', 'single', 'chroot'];
 
 /** A number of seconds no other process sleeps, to find a step's processes by. */
 let marks = 0;
@@ -64,7 +63,7 @@ for (const rung of rungs) {
     test('a killed supervisor takes the step with it', async () => {
       const seconds = mark();
       const step = runner.start({ script: `sleep ${seconds} & echo ready; sleep ${seconds}`, watch: true }, () => {
-        for (const pid of supervisors(runner)) process.kill(pid, 'SIGKILL');
+        for (const pid of helpersOf(runner.driver).supervisors) process.kill(pid, 'SIGKILL');
       });
       expect((await step.done).error?.code).toBe('sandbox-lost');
       expect(await until(() => processesWith(`sleep ${seconds}`).length === 0)).toBe(true);
@@ -85,9 +84,7 @@ for (const rung of rungs) {
       try {
         const script = `trap '' TERM; (setsid sleep ${seconds} &); echo ready; sleep ${seconds}`;
         const step = own.start({ script, watch: true }, () => {
-          for (const pid of processesWith(`driver.mjs ${isolationOf(rung)}`)) {
-            if (isOf(own, pid)) process.kill(pid, 'SIGKILL');
-          }
+          for (const pid of processesWith(own.driver)) process.kill(pid, 'SIGKILL');
         });
         expect((await step.done).error?.code).toBe('driver-ended');
         expect(await until(() => processesWith(`sleep ${seconds}`).length === 0)).toBe(true);
@@ -96,21 +93,4 @@ for (const rung of rungs) {
       }
     });
   });
-}
-
-function isolationOf(rung: TestedRung): string {
-  return rung === 'single' ? 'userns' : rung;
-}
-
-/** The driver of a runner, or the process it became inside its user namespace: they share the driver's path. */
-function isOf(runner: StepRunner, pid: number): boolean {
-  const path = runner.process.spawnargs.find((argument) => argument.endsWith('driver.mjs')) ?? 'nothing';
-  return processesWith(path).includes(pid) && existsSync(`/proc/${pid}`);
-}
-
-/** Supervisors are the helper's processes whose parent is a driver of this runner. */
-function supervisors(runner: StepRunner): number[] {
-  const path = runner.process.spawnargs.find((argument) => argument.endsWith('driver.mjs')) ?? 'nothing';
-  const drivers = processesWith(path);
-  return drivers.flatMap((pid) => childrenOf(pid)).filter((pid) => processesWith('tsbuild-sandbox run').includes(pid));
 }

@@ -115,6 +115,13 @@ static void rule_socket(struct program *program) {
   emit_errno(program, EPERM);
 }
 
+static void rule_unix_socket(struct program *program) {
+  load(program, argument(0));
+  emit(program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AF_UNIX);
+  emit_errno(program, EACCES);
+  emit_return(program, SECCOMP_RET_ALLOW);
+}
+
 static void rule_pretend(struct program *program) { emit_errno(program, 0); }
 
 static void rule_tell(struct program *program) { emit_return(program, SECCOMP_RET_USER_NOTIF); }
@@ -146,13 +153,13 @@ static void emit_table(struct program *program, const int *calls, size_t count) 
   emit_search(program, sorted, count);
 }
 
-static void emit_native(struct program *program, bool pretend_ownership, bool tell) {
+static void emit_native(struct program *program, unsigned wishes, bool tell) {
   load(program, offsetof(struct seccomp_data, nr));
   emit_rule(program, SYS_clone, rule_clone);
   emit_rule(program, SYS_clone3, rule_absent);
   emit_rule(program, SYS_personality, rule_personality);
-  emit_rule(program, SYS_socket, rule_socket);
-  if (pretend_ownership) emit_pretences(program, tell);
+  emit_rule(program, SYS_socket, wishes & FILTER_NETWORK ? rule_unix_socket : rule_socket);
+  if (wishes & FILTER_PRETEND_OWNERSHIP) emit_pretences(program, tell);
   emit_table(program, denied_calls, denied_call_count);
 }
 
@@ -164,16 +171,17 @@ static void emit_i386(struct program *program) {
   emit_table(program, denied_calls_i386, denied_call_count_i386);
 }
 
-static struct sock_fprog build_filter(bool pretend_ownership, bool tell) {
+static struct sock_fprog build_filter(unsigned wishes, bool tell) {
   static struct program program;
   program.size = 0;
   load(&program, offsetof(struct seccomp_data, arch));
   emit(&program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, NATIVE_ARCH);
   unsigned short far = program.size; /* unconditional: conditional jumps reach 255 instructions only */
   emit(&program, BPF_JMP | BPF_JA, 0, 0, 0);
-  emit_native(&program, pretend_ownership, tell);
+  emit_native(&program, wishes, tell);
   program.code[far].k = (uint32_t)(program.size - far - 1);
-  if (denied_call_count_i386 > 0) {
+  /* There, socketcall(2) has the family in memory: without a network there are no such programs. */
+  if (denied_call_count_i386 > 0 && !(wishes & FILTER_NETWORK)) {
     emit(&program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_I386);
     emit_errno(&program, ENOSYS);
     emit_i386(&program);
@@ -181,16 +189,17 @@ static struct sock_fprog build_filter(bool pretend_ownership, bool tell) {
   return (struct sock_fprog){program.size, program.code};
 }
 
-int install_filter(bool pretend_ownership, bool optional) {
-  if (pretend_ownership) {
-    struct sock_fprog telling = build_filter(true, true);
+int install_filter(unsigned wishes) {
+  if (wishes & FILTER_NETWORK && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("seccomp", errno, "no_new_privs");
+  if (wishes & FILTER_PRETEND_OWNERSHIP) {
+    struct sock_fprog telling = build_filter(wishes, true);
     int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &telling);
     if (listener >= 0) return listener;
     /* EINVAL: before Linux 5.0; EBUSY: a filter around tsbuild has a listener already. */
     if (errno != EINVAL && errno != EBUSY && errno != ENOSYS) fail("seccomp", errno, "filter");
   }
-  struct sock_fprog filter = build_filter(pretend_ownership, false);
+  struct sock_fprog filter = build_filter(wishes, false);
   if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0) return -1;
-  if (!optional || errno != EACCES) fail("seccomp", errno, "filter");
+  if (!(wishes & FILTER_OPTIONAL) || errno != EACCES) fail("seccomp", errno, "filter");
   return -1;
 }

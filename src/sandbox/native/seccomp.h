@@ -8,13 +8,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum filter_wish {
+  /* Changing owners succeeds without effect: for a user namespace that maps one ID only. */
+  FILTER_PRETEND_OWNERSHIP = 1,
+  /* Go on where the kernel wants no_new_privs for a filter, because there is no CAP_SYS_ADMIN. */
+  FILTER_OPTIONAL = 2,
+  /* No sockets but Unix ones, where there can be no network namespace. Sets no_new_privs, which nothing else does. */
+  FILTER_NETWORK = 4,
+};
+
 /*
- * Installs the filter without no_new_privs, so that setuid programs work. `pretend_ownership`: changing owners
- * succeeds without effect, for a user namespace that maps one ID only. `optional`: go on where the kernel wants
- * no_new_privs for it, because there is no CAP_SYS_ADMIN.
- * Returns the descriptor that calls of the chown family are told to with `pretend_ownership`; -1: there is none.
+ * Installs the filter without no_new_privs, so that setuid programs work.
+ * Returns the descriptor that calls of the chown family are told to with FILTER_PRETEND_OWNERSHIP; -1: there is none.
  */
-int install_filter(bool pretend_ownership, bool optional);
+int install_filter(unsigned wishes);
 
 /* System calls that are refused, sorted. */
 extern const int denied_calls[];

@@ -80,11 +80,14 @@ static void take_identity(const struct spec *spec, const struct identity *identi
 }
 
 static void give_up_privileges(const struct spec *spec, const struct identity *identity, int owners) {
-  if (!spec->insecure) {
-    int listener = install_filter(spec->single_id, spec->rung == RUNG_CHROOT);
+  bool no_namespaces = spec->rung == RUNG_CHROOT;
+  bool filter_network = no_namespaces && spec->network == NETWORK_NONE;
+  if (!spec->insecure || filter_network) {
+    int listener = install_filter((spec->single_id ? FILTER_PRETEND_OWNERSHIP : 0) | (no_namespaces ? FILTER_OPTIONAL : 0) |
+                                  (filter_network ? FILTER_NETWORK : 0));
     if (owners >= 0) send_listener(owners, listener);
-    bound_capabilities();
   }
+  if (!spec->insecure) bound_capabilities();
   take_identity(spec, identity);
   set_capabilities(identity->uid != 0 ? 0 : spec->insecure ? all_capabilities : default_capabilities);
 }

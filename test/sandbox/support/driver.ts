@@ -12,10 +12,11 @@ import {
   mkdirSync,
   readdirSync,
   readlinkSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { isTsbuildError } from '../../../src/core/index.ts';
@@ -172,6 +173,9 @@ function makeRootFs(
   if (isolation === 'chroot') {
     const path = join(place, 'root');
     execFileSync('cp', ['-a', base, path]);
+    // A link hides a directory beneath, as in an overlay.
+    for (const [name, content] of files ?? [])
+      if (content.startsWith('->')) rmSync(join(path, name), { recursive: true, force: true });
     execFileSync('cp', ['-a', '--remove-destination', `${top}/.`, path]);
     return { kind: 'directory', path };
   }
@@ -194,7 +198,7 @@ function stepMount(mount: TestMount, place: string, base: string): StepMount {
   if (mount.kind !== 'bind') return mount;
   const { host, files, ...rest } = mount;
   if (host === 'base') return { ...rest, root: { kind: 'overlay', lowers: [base], upper: '', work: '' } };
-  const root = join(place, host);
+  const root = resolve(place, host);
   mkdirSync(root, { recursive: true });
   for (const [name, content] of Object.entries(files ?? {})) {
     mkdirSync(join(root, name, '..'), { recursive: true });

@@ -1,16 +1,20 @@
 /*
  * Tries system calls a step must not have and prints "name errno" for each; as `identity`, prints the real and the
- * effective user and the effective capabilities.
+ * effective user and the effective capabilities; as `descriptors`, the open ones;
+ * as `sockets`, the kinds with which it reaches a network: a packet socket's device that is up and no loopback, a connection.
  * Runs in: a step.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -25,7 +29,26 @@ static int print_identity(void) {
   return 0;
 }
 
+/* 1.1.1.1 need not answer: a route to it is enough for a datagram. */
+static int print_sockets(void) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = 0x3500, .sin_addr = {0x01010101}};
+  int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) puts("datagram");
+  struct ifreq request = {.ifr_ifindex = 2};
+  fd = socket(AF_PACKET, SOCK_RAW, 0);
+  if (fd >= 0 && ioctl(fd, SIOCGIFNAME, &request) == 0) puts("packet");
+  return 0;
+}
+
+static int print_descriptors(void) {
+  for (int fd = 0; fd < 1024; fd++)
+    if (fcntl(fd, F_GETFD) >= 0) printf("%d\n", fd);
+  return 0;
+}
+
 int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "sockets") == 0) return print_sockets();
+  if (argc == 2 && strcmp(argv[1], "descriptors") == 0) return print_descriptors();
   if (argc == 2 && strcmp(argv[1], "identity") == 0) return print_identity();
   char handle[128] = {0};
   try("keyctl", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0));

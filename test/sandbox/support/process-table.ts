@@ -25,6 +25,17 @@ export async function until(condition: () => boolean, milliseconds = 10_000): Pr
   return condition();
 }
 
+/** The helper's processes of a driver: supervisors, and the first process of each step. */
+export function helpersOf(driver: string): { readonly supervisors: number[]; readonly inits: number[] } {
+  const runs = processesWith('tsbuild-sandbox run');
+  const supervisors = processesWith(driver)
+    .flatMap(childrenOf)
+    .filter((pid) => runs.includes(pid))
+    // One that stands ready for the next step has no children.
+    .filter((pid) => childrenOf(pid).length > 0);
+  return { supervisors, inits: supervisors.flatMap(childrenOf) };
+}
+
 /** Children of a process. */
 export function childrenOf(parent: number): number[] {
   return readdirSync('/proc')

@@ -3,7 +3,7 @@ import type { RungReport, StepMount, StepResult, StepSpec } from '../../../src/s
 
 export type TestMount =
   | (Omit<Extract<StepMount, { kind: 'bind' }>, 'root'> & {
-      /** A folder made beside the step; `base` is the step's own base tree. */
+      /** A folder made beside the step, or an absolute path; `base` is the step's own base tree. */
       readonly host: string;
       /** Content by path; `->x` is a link. */
       readonly files?: Readonly<Record<string, string>>;

@@ -18,6 +18,8 @@ export type TestedRung = 'root' | 'userns' | 'single' | 'chroot';
 export interface StepRunner extends AsyncDisposable {
   readonly rung: TestedRung;
   readonly process: ChildProcess;
+  /** Path of the driver's script: what its processes, and no others, have in their command line. */
+  readonly driver: string;
   run(request: StepRequest, onOutput?: (text: string) => void): Promise<Answer>;
   /** Like `run`, with a function that aborts the step. */
   start(request: StepRequest, onOutput?: (text: string) => void): { readonly done: Promise<Answer>; abort(): void };
@@ -53,7 +55,7 @@ export async function stepRunner(rung: TestedRung): Promise<StepRunner> {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { PATH: process.env.PATH, HOME: '/', TMPDIR: steps },
   });
-  return converse(rung, child, async () => {
+  return converse({ rung, process: child, driver: folder.join('driver.mjs') }, async () => {
     await folder[Symbol.asyncDispose]();
     if (user) await mustRun('userdel', [user.name]);
   });
@@ -99,7 +101,8 @@ async function makeUser(): Promise<{ readonly name: string; readonly uid: number
 
 const driverEnded = { code: 'driver-ended', message: 'the driver ended' };
 
-function converse(rung: TestedRung, child: ChildProcess, release: () => Promise<void>): StepRunner {
+function converse(driver: Pick<StepRunner, 'rung' | 'process' | 'driver'>, release: () => Promise<void>): StepRunner {
+  const child = driver.process;
   const waiting = new Map<number, { resolve: (answer: Answer) => void; onOutput: (text: string) => void }>();
   const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
   let next = 0;
@@ -128,8 +131,7 @@ function converse(rung: TestedRung, child: ChildProcess, release: () => Promise<
     return { done, abort: () => void stdin.write(`${JSON.stringify({ id, op: 'abort' })}\n`) };
   };
   return {
-    rung,
-    process: child,
+    ...driver,
     start: (request, onOutput) => ask({ op: 'run', ...request }, onOutput),
     run: (request, onOutput) => ask({ op: 'run', ...request }, onOutput).done,
     probe: () => ask({ op: 'probe' }).done,
