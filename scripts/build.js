@@ -1,12 +1,15 @@
 // Builds everything that runs: the two native parts with the system's C compiler, then the TypeScript bundles.
 // `node scripts/build.js` builds what is out of date; `--force` builds all; `--sanitize` adds a debug helper.
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { include_dir as nodeApiHeaders } from 'node-api-headers';
 
+const require = createRequire(import.meta.url);
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const dist = join(root, 'dist');
 const force = process.argv.includes('--force');
@@ -27,9 +30,54 @@ const natives = [
 ];
 
 const bundles = {
-  tsbuild: 'src/cli/main.ts',
   'layers-worker': 'src/layers/worker/main.ts',
   action: 'src/action/main.ts',
+};
+
+const moduleUrl = "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;";
+
+/** undici is as large as everything else together, and most commands need none of it: a file of its own. */
+const undiciApart = {
+  name: 'undici-apart',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^undici(\/|$)/ }, ({ path }) => ({ path, namespace: 'undici' }));
+    onResolve({ filter: /^\.\/undici\.js$/ }, ({ path }) => ({ path, external: true }));
+    onLoad({ filter: /./, namespace: 'undici' }, ({ path }) => ({
+      contents: `module.exports = require('./undici.js')[${JSON.stringify(path)}];`,
+    }));
+  },
+};
+
+/**
+ * A part of Node is loaded when a function of it is first called: loading them all takes longer than a cached build.
+ * What Node itself has loaded by then needs no such care.
+ */
+const lazyBuiltins = {
+  name: 'lazy-builtins',
+  setup({ onResolve, onLoad }) {
+    const early = new Set([
+      'node:fs',
+      'node:path',
+      'node:path/posix',
+      'node:events',
+      'node:buffer',
+      'node:url',
+      'node:util',
+    ]);
+    onResolve({ filter: /^node:/ }, ({ path, namespace }) =>
+      early.has(path) || namespace === 'lazy' ? { path, external: true } : { path, namespace: 'lazy' },
+    );
+    onLoad({ filter: /./, namespace: 'lazy' }, ({ path }) => {
+      // In a bundle the module's own require() serves.
+      if (path === 'node:module') return { contents: 'module.exports = { createRequire: () => require };' };
+      const id = JSON.stringify(path);
+      const names = Object.keys(require(path)).filter((name) => name !== 'default');
+      const getters = names.map(
+        (name) => `get ${JSON.stringify(name)}() { return require(${id})[${JSON.stringify(name)}]; }`,
+      );
+      return { contents: `module.exports = { ${getters.join(', ')} };` };
+    });
+  },
 };
 
 mkdirSync(join(dist, 'native'), { recursive: true });
@@ -57,9 +105,39 @@ function compileNative({ source, output, flags }) {
 }
 
 async function bundleAll() {
-  const entryPoints = Object.fromEntries(
-    Object.entries(bundles).filter(([, source]) => existsSync(join(root, source))),
+  const options = { plugins: [undiciApart, lazyBuiltins], banner: { js: moduleUrl } };
+  const bundled = await bundle(bundles, options);
+  const [program] = await bundle(
+    { program: 'src/cli/main.ts' },
+    // A function, called by the launcher.
+    { ...options, banner: { js: `(function (require, __filename) { ${moduleUrl}` }, footer: { js: '})' } },
   );
+  program.name = `program-${createHash('sha256').update(program.contents).digest('hex').slice(0, 12)}.js`;
+  const launcher = await bundle(
+    { tsbuild: 'src/cli/launch.ts' },
+    { define: { PROGRAM: JSON.stringify(program.name) } },
+  );
+  const undici = await bundle({ undici: 'scripts/undici.cjs' });
+  const files = [
+    program,
+    ...bundled,
+    ...undici,
+    { name: 'package.json', contents: '{"type":"commonjs"}\n' },
+    ...launcher,
+  ];
+  // New files first, by renaming, and the old ones last: what is running meanwhile finds either a whole old or a whole new one.
+  for (const { name, contents } of files) {
+    const path = join(dist, name);
+    if (existsSync(path) && readFileSync(path).equals(Buffer.from(contents))) continue;
+    writeFileSync(`${path}.tmp`, contents, { mode: name === 'tsbuild.js' ? 0o755 : 0o644 });
+    renameSync(`${path}.tmp`, path);
+  }
+  const isCurrent = (name) => files.some((file) => file.name === name) || name.startsWith(`${program.name}.`);
+  for (const name of readdirSync(dist)) if (/\.(js|code)$/.test(name) && !isCurrent(name)) rmSync(join(dist, name));
+}
+
+/** Each entry becomes one file: reading one large file starts sooner than resolving forty small ones. */
+async function bundle(entryPoints, options = {}) {
   const { outputFiles } = await build({
     absWorkingDir: root,
     entryPoints,
@@ -68,25 +146,16 @@ async function bundleAll() {
     // Every command reads what it runs: less text starts sooner. Names stay, for stack traces.
     minifyWhitespace: true,
     minifySyntax: true,
-    splitting: true,
-    format: 'esm',
+    format: 'cjs',
     platform: 'node',
     target: 'node20.18',
-    chunkNames: 'chunk-[hash]',
+    // import() of what is bundled becomes a function call; of what is not, require().
+    supported: { 'dynamic-import': false },
     external: ['zlib-sync', 'zstd-napi'],
-    // CommonJS dependencies call require(); an ES module has none of its own.
-    banner: {
-      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-    },
     logLevel: 'warning',
     write: false,
+    define: { 'import.meta.url': '__moduleUrl' },
+    ...options,
   });
-  // New files first, by renaming, and the old ones last: what is running meanwhile finds either a whole old or a whole new one.
-  for (const { path, contents } of outputFiles) {
-    if (existsSync(path) && readFileSync(path).equals(contents)) continue;
-    writeFileSync(`${path}.tmp`, contents, { mode: path.endsWith('tsbuild.js') ? 0o755 : 0o644 });
-    renameSync(`${path}.tmp`, path);
-  }
-  const current = new Set(outputFiles.map(({ path }) => basename(path)));
-  for (const name of readdirSync(dist)) if (name.endsWith('.js') && !current.has(name)) rmSync(join(dist, name));
+  return outputFiles.map(({ path, contents }) => ({ name: basename(path), contents }));
 }

@@ -18,7 +18,7 @@ import { argumentsOfInputs, contextOf, type Environment, input } from './inputs.
 import { writeFailureSummary, writeOutputs, writeSummary } from './outputs.ts';
 import { data, WorkflowLog } from './workflow-log.ts';
 
-await main();
+void main();
 
 async function main(): Promise<never> {
   const controller = new AbortController();

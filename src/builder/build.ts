@@ -40,7 +40,7 @@ export async function build(request: BuildRequest, ports: BuildPorts): Promise<B
   const warnings = collectWarnings(parsed, {
     buildArgs: request.buildArgs,
     plans,
-    isIgnored: await contexts.ignored(),
+    isIgnored: await contexts.ignored(copiesFiles(parsed)),
   });
   refuseWarnings(parsed, warnings);
   const environment: SolveEnvironment = {
@@ -97,8 +97,12 @@ export async function checkRequest(
 ): Promise<{ readonly parsed: ParsedDockerfile; readonly warnings: readonly Diagnostic[] }> {
   await using contexts = await openContexts(request, ports);
   const parsed = await readDockerfile(contexts);
-  const isIgnored = await contexts.ignored();
+  const isIgnored = await contexts.ignored(copiesFiles(parsed));
   return { parsed, warnings: collectWarnings(parsed, { buildArgs: request.buildArgs, isIgnored }) };
+}
+
+function copiesFiles({ stages }: ParsedDockerfile): boolean {
+  return stages.some(({ instructions }) => instructions.some(({ kind }) => kind === 'copy' || kind === 'add'));
 }
 
 async function readDockerfile(contexts: ContextFiles): Promise<ParsedDockerfile> {

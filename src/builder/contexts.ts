@@ -22,8 +22,8 @@ export interface ContextFiles extends AsyncDisposable {
   readDockerfile(): Promise<{ readonly name: string; readonly text: string }>;
   /** A context by name; undefined: the build context. */
   open(name: string | undefined): Promise<OpenedSource>;
-  /** Tells whether the ignore file leaves a path out of the build context. */
-  ignored(): Promise<(path: string) => boolean>;
+  /** Tells whether the ignore file leaves a path out of the build context; @param isAsked of it at all. */
+  ignored(isAsked: boolean): Promise<(path: string) => boolean>;
   /** Keeps the file hashes of this build for the next. */
   save(): Promise<void>;
 }
@@ -49,7 +49,7 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
   const open = (name: string | undefined): Promise<OpenedSource> =>
     once(sources, name ?? '', async () => {
       const context = name === undefined ? await main() : await contextOf(name, () => namedSource(request, name));
-      const memo = await createHashMemo(ports.store, context.key);
+      const memo = createHashMemo(ports.store, context.key);
       memos.push(memo);
       return { tree: await context.tree(name === undefined ? ignoreFor(request) : undefined, memo), memo };
     });
@@ -57,9 +57,14 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
   return {
     readDockerfile: () => readDockerfile(request, main),
     open,
-    ignored: async () => {
+    ignored: async (isAsked) => {
       // A remote context is not fetched for the sake of a warning.
       if (request.context.kind !== 'directory') return () => false;
+      if (!isAsked) {
+        // One that is not there is an error, read or not.
+        await main();
+        return () => false;
+      }
       const { tree } = await open(undefined);
       return (path) => 'hiddenBy' in tree && (tree as DirectoryTree).hiddenBy(bytePathFromText(path)) !== undefined;
     },

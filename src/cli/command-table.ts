@@ -1,5 +1,6 @@
 /** All commands: names and summaries here, everything else behind a dynamic import. */
 import type { Command } from './command.ts';
+import type { CommandName } from './command-names.ts';
 
 export interface CommandEntry {
   readonly summary: string;
@@ -7,7 +8,7 @@ export interface CommandEntry {
   readonly load: () => Promise<Command>;
 }
 
-export const commands: Readonly<Record<string, CommandEntry>> = {
+export const commands: Readonly<Record<CommandName, CommandEntry>> = {
   build: {
     summary: 'build an image from a Dockerfile (the default command)',
     group: 'Build',
@@ -148,9 +149,4 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     group: 'Machine',
     load: async () => (await import('./commands/version.ts')).version,
   },
-};
-
-/** Other names for commands. */
-export const aliases: Readonly<Record<string, string>> = {
-  tags: 'ls',
 };

@@ -1,6 +1,7 @@
 /** The text of `--help`, drawn from the tables of commands and flags. */
 import type { Flag } from './args/flag.ts';
 import type { Command } from './command.ts';
+import { commandNames } from './command-names.ts';
 import { commands } from './command-table.ts';
 
 /** `tsbuild --help`. */
@@ -14,13 +15,12 @@ export function renderOverview(): string {
     '  tsbuild -t app:1 .               build the Dockerfile in this directory',
     '  tsbuild -t host/app:1 --push .   build, and push the result',
   ];
-  const names = Object.keys(commands);
-  const width = Math.max(...names.map((name) => name.length));
+  const width = Math.max(...commandNames.map((name) => name.length));
   for (const group of new Set(Object.values(commands).map((entry) => entry.group))) {
     lines.push('', `${group}:`);
-    for (const name of names) {
+    for (const name of commandNames) {
       const entry = commands[name];
-      if (entry?.group === group) lines.push(`  ${name.padEnd(width)}  ${entry.summary}`);
+      if (entry.group === group) lines.push(`  ${name.padEnd(width)}  ${entry.summary}`);
     }
   }
   lines.push('', 'tsbuild COMMAND --help explains one command.', '');

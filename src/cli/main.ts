@@ -1,6 +1,5 @@
-#!/usr/bin/env node
 /**
- * The entry of the `tsbuild` program: signals, streams that break, the exit code.
+ * The `tsbuild` program, started by `launch.ts`: signals, streams that break, the exit code.
  * Invariant: nothing is imported here that a command may not need; see `command.ts`.
  */
 import { TsbuildError } from '../core/index.ts';
@@ -12,7 +11,7 @@ const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 /** Milliseconds. */
 const oneKeyPress = 300;
 
-await main();
+void main();
 
 /** Ends the process: pools of connections and worker threads must not hold it open. */
 async function main(): Promise<never> {

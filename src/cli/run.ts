@@ -5,7 +5,8 @@
 import { systemErrorCode } from '../core/index.ts';
 import { parseFlags } from './args/flag.ts';
 import type { Command } from './command.ts';
-import { aliases, commands } from './command-table.ts';
+import { commandNamed, commandNames, commandWords } from './command-names.ts';
+import { commands } from './command-table.ts';
 import type { Session } from './session.ts';
 
 export const exitCodes = { success: 0, failure: 1, usage: 2 } as const;
@@ -44,8 +45,8 @@ async function dispatch(argv: readonly string[], session: Session): Promise<numb
     return await help(first === 'help' ? rest : [], session);
   }
   if (first === '--version' || first === '-v') return await dispatch(['version', ...rest], session);
-  const name = commandName(first);
-  const command = await load(name ?? 'build');
+  const name = commandNamed(first);
+  const command = await commands[name ?? 'build'].load();
   const words = name === undefined ? argv : rest;
   const flags = parseFlags(words, command.flags);
   if (flags.on('help')) return await helpFor(command, session);
@@ -54,21 +55,16 @@ async function dispatch(argv: readonly string[], session: Session): Promise<numb
   return await command.run(flags, session);
 }
 
-function commandName(word: string): string | undefined {
-  const name = Object.hasOwn(aliases, word) ? aliases[word] : word;
-  return name !== undefined && Object.hasOwn(commands, name) ? name : undefined;
-}
-
-async function load(name: string): Promise<Command> {
-  const entry = commands[name];
-  if (entry) return await entry.load();
+async function commandOrRefuse(word: string): Promise<Command> {
+  const name = commandNamed(word);
+  if (name !== undefined) return await commands[name].load();
   const { unknownCommand } = await import('./usage-errors.ts');
-  throw unknownCommand(name, Object.keys(commands));
+  throw unknownCommand(word, commandNames);
 }
 
 async function help(words: readonly string[], session: Session): Promise<number> {
   const [name] = words;
-  if (name !== undefined) return await helpFor(await load(commandName(name) ?? name), session);
+  if (name !== undefined) return await helpFor(await commandOrRefuse(name), session);
   const { renderOverview } = await import('./help.ts');
   session.stdout.write(renderOverview());
   return exitCodes.success;
@@ -86,7 +82,7 @@ async function refuseMistypedCommand(first: string, positionals: readonly string
   const { existsSync } = await import('node:fs');
   if (existsSync(first)) return;
   const { unknownCommand } = await import('./usage-errors.ts');
-  throw unknownCommand(first, [...Object.keys(commands), ...Object.keys(aliases)]);
+  throw unknownCommand(first, commandWords);
 }
 
 async function checkWords(command: Command, words: readonly string[]): Promise<void> {

@@ -6,7 +6,8 @@
  * a second change could leave its times as they are (git calls such entries racily clean).
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../core/index.ts';
 import { type Digest, digestHex, digestOf } from '../../image/index.ts';
@@ -31,14 +32,10 @@ export type HashingStore = Pick<Store, 'root' | 'hashContents'>;
  * @param contextKey `BuildContext.key`
  * @param now milliseconds since 1970
  */
-export async function createHashMemo(
-  store: HashingStore,
-  contextKey: string,
-  now: () => number = Date.now,
-): Promise<HashMemo> {
+export function createHashMemo(store: HashingStore, contextKey: string, now: () => number = Date.now): HashMemo {
   const folder = join(store.root, 'cache', 'context-hashes');
   const file = join(folder, digestHex(digestOf(contextKey)));
-  const records = new HashRecords(await readOptional(file));
+  const records = new HashRecords(readOptional(file));
   /** Nanoseconds; whatever is remembered was read later. */
   const opened = BigInt(now()) * 1_000_000n;
   let isChanged = false;
@@ -103,9 +100,9 @@ function stampOf(entry: TreeEntry & { readonly stamp?: FileStamp }): FileStamp |
   return entry.stamp;
 }
 
-async function readOptional(file: string): Promise<Buffer | undefined> {
+function readOptional(file: string): Buffer | undefined {
   try {
-    return await readFile(file);
+    return readFileSync(file);
   } catch (error) {
     // ENOENT is the first build; anything else is treated the same, because the memo is only an optimisation.
     if (systemErrorCode(error) === undefined) throw error;

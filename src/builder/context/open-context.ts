@@ -1,12 +1,9 @@
-/** Opens what the user named as the build context, whatever kind it is. */
+/** Opens what the user named as the build context, whatever kind it is. What only remote kinds need is loaded for them. */
 import { resolve } from 'node:path';
 import { redactUrl, TsbuildError } from '../../core/index.ts';
 import type { ContextSource } from '../types.ts';
-import { openArchiveContext, spool } from './archive-context.ts';
 import { type BuildContext, openFolderContext } from './build-context.ts';
-import { fetchUrl } from './fetch-url.ts';
 import { parseGitAddress } from './git-address.ts';
-import { checkoutGit } from './git-checkout.ts';
 
 export interface OpenContextOptions {
   /** A private folder tsbuild owns, for what is spooled, downloaded or cloned; not needed for a directory. */
@@ -32,10 +29,15 @@ export async function openContext(source: ContextSource, options: OpenContextOpt
       return openFolderContext({ folder, description: `the directory ${source.path}`, key: folder });
     }
     case 'stream': {
+      const { openArchiveContext, spool } = await import('./archive-context.ts');
       const spooled = await spool(source.open(), options.temporary, options.signal);
       return openArchiveContext({ ...spooled, description: source.name, key: `stream:${source.name}` }, options);
     }
     case 'http': {
+      const [{ openArchiveContext }, { fetchUrl }] = await Promise.all([
+        import('./archive-context.ts'),
+        import('./fetch-url.ts'),
+      ]);
       const fetched = await fetchUrl(source.url, options);
       const description = redactUrl(source.url);
       const { file, size } = fetched;
@@ -55,6 +57,7 @@ async function openGitContext(url: string, options: OpenContextOptions): Promise
       hint: 'Write it as https://host/repository.git#ref:subdirectory.',
     });
   }
+  const { checkoutGit } = await import('./git-checkout.ts');
   const checkout = await checkoutGit(address, {
     temporary: options.temporary,
     signal: options.signal,

@@ -13,6 +13,7 @@ import {
   TsbuildError,
   throwIfAborted,
 } from '../../core/index.ts';
+import { chainIdOf } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
 import { type CachedStep, lookUpStep, rememberStep, stepKey } from '../cache/index.ts';
 import type { Operation, Plan, PlannedStage, Step, TreeSource } from '../plan/index.ts';
@@ -113,6 +114,7 @@ export async function solvePlan(
 
   const solveStage = async (stage: PlannedStage, inner: AbortSignal): Promise<StageResult> => {
     let chain = await baseChain(stage, inner);
+    let belowDigest = chainDigest(chain);
     const created: string[] = [];
     for (const [index, step] of stage.steps.entries()) {
       const info: StepInfo = { id: stepId(prefix, stage, index), title: step.title, source: step.location };
@@ -124,6 +126,7 @@ export async function solvePlan(
           id: info.id,
           step,
           below: chain,
+          belowDigest,
           platform: stage.platform,
           ignoreCache: stage.ignoreCache,
           openSource: (source) => openSource(source, inner),
@@ -135,6 +138,7 @@ export async function solvePlan(
         return doStep(context);
       });
       chain = [...chain, done.layer];
+      belowDigest = chainIdOf(belowDigest ?? undefined, done.layer.diffId);
       created.push(done.created);
     }
     const result = { chain, created };
@@ -143,10 +147,10 @@ export async function solvePlan(
   };
 
   const doStep = async (context: StepContext): Promise<CachedStep & { cached: boolean }> => {
-    const { step, below, platform, ignoreCache } = context;
+    const { step, belowDigest, platform, ignoreCache } = context;
     const work = await workFor(context, step.operation);
     const keyOf = (inputs: StepWork['inputs']) =>
-      stepKey({ operation: work.operation, below: work.dependsOnBelow ? chainDigest(below) : null, inputs, platform });
+      stepKey({ operation: work.operation, below: work.dependsOnBelow ? belowDigest : null, inputs, platform });
     const keys = [keyOf(work.inputs)];
     if (!ignoreCache) {
       const found = await lookUpStep(store, keys[0] ?? '');

@@ -7,7 +7,7 @@ import { chainIdOf } from '../../image/index.ts';
 import type { LayerRef, RootCopy } from '../../layers/index.ts';
 import { mountPoints, type RootFs, type Rung, type StepMount } from '../../sandbox/index.ts';
 import { latestMtime } from './created-mtime.ts';
-import { chainDigest, type StepContext } from './types.ts';
+import type { StepContext } from './types.ts';
 
 export interface StepRoot {
   readonly rootfs: RootFs;
@@ -23,7 +23,7 @@ export function openStepRoot(context: StepContext, rung: Rung): Promise<StepRoot
 }
 
 async function overlayRoot(context: StepContext): Promise<StepRoot> {
-  const { below, signal, ensure, onNote } = context;
+  const { below, belowDigest, signal, ensure, onNote } = context;
   const { store, request } = context.environment;
   const chain = await store.lowers(below, { ensure, signal, onNote });
   // overlayfs wants something beneath, even where there is nothing. No part of the chain: what a step removes of it is
@@ -36,7 +36,7 @@ async function overlayRoot(context: StepContext): Promise<StepRoot> {
     place: async (mounts) => mounts,
     finish: async () => {
       const layer = await draft.diff({ signal, lowers: chain, ...latestMtime(request) });
-      await draft.commit(chainIdOf(chainDigest(below) ?? undefined, layer.diffId));
+      await draft.commit(chainIdOf(belowDigest ?? undefined, layer.diffId));
       committed = true;
       return layer;
     },

@@ -51,6 +51,8 @@ export interface StepContext {
   readonly id: StepId;
   readonly step: Step;
   readonly below: Chain;
+  /** The chain ID of `below`; null when nothing is. */
+  readonly belowDigest: Digest | null;
   readonly platform: Platform;
   readonly ignoreCache: boolean;
   /** The trees of other stages, images and contexts. */

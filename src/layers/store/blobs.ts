@@ -3,8 +3,9 @@
  * Invariant: bytes reach a final name only after their digest was computed over all of them and they were synced; bytes
  * that are read are verified, and a file that fails is dropped so that the blob is fetched or built again.
  */
-import { constants, fstatSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, read, readSync, statSync, unlinkSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { isTsbuildError, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
 import {
   createDigestHasher,
@@ -26,6 +27,9 @@ import type { UsageMarks } from './usage-marks.ts';
 const chunkSize = 512 * 1024;
 /** Reading a blob up to this size shows beside nothing: its presence alone is not believed. Bytes. */
 const smallBlob = 1024 * 1024;
+/** A piece up to this size is read in place: the way through libuv's threads costs more than its bytes. */
+const smallRead = 64 * 1024;
+const readAside = promisify(read);
 
 export interface BlobsParts {
   readonly layout: Layout;
@@ -173,16 +177,16 @@ export class Blobs {
 
   /** The file is opened by the first chunk: a stream nobody reads leaves nothing open. */
   async *#verified(path: string, digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const file = await openForReading(path, digest);
+    const file = openForReading(path, digest);
     try {
-      const { ino, size } = fstatSync(file.fd);
+      const { ino, size } = fstatSync(file);
       const hasher = createDigestHasher(digestAlgorithm(digest));
       let position = 0;
       while (position < size) {
         throwIfAborted(signal);
         // A new buffer for every chunk: whoever consumes them may keep one while it asks for the next.
         const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, size - position));
-        const { bytesRead } = await readAt(file, buffer, position, path);
+        const bytesRead = await readAt(file, buffer, position, path);
         if (bytesRead === 0) break;
         const chunk = buffer.subarray(0, bytesRead);
         hasher.update(chunk);
@@ -194,7 +198,7 @@ export class Blobs {
         throw blobDamaged(digest, `its ${size} bytes have another digest`);
       }
     } finally {
-      await file.close();
+      closeSync(file);
     }
   }
 
@@ -281,9 +285,9 @@ async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], length:
   }
 }
 
-async function openForReading(path: string, digest: Digest): Promise<FileHandle> {
+function openForReading(path: string, digest: Digest): number {
   try {
-    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') throw blobMissing(digest);
     throw storeFailure(error, `cannot read the blob ${path}`);
@@ -298,14 +302,10 @@ async function openForWriting(path: string): Promise<FileHandle> {
   }
 }
 
-async function readAt(
-  file: FileHandle,
-  buffer: Buffer,
-  position: number,
-  path: string,
-): Promise<{ bytesRead: number }> {
+async function readAt(file: number, buffer: Buffer, position: number, path: string): Promise<number> {
   try {
-    return await file.read(buffer, 0, buffer.length, position);
+    if (buffer.length <= smallRead) return readSync(file, buffer, 0, buffer.length, position);
+    return (await readAside(file, buffer, 0, buffer.length, position)).bytesRead;
   } catch (error) {
     throw storeFailure(error, `cannot read ${path}`);
   }
