@@ -152,6 +152,13 @@ export interface StoredImage {
   readonly target: Descriptor;
   /** When the name was given: milliseconds since 1970. */
   readonly tagged: number;
+  /** Layers that were left where the base comes from when the name was given. Any other is in the store, or was lost. */
+  readonly absent?: readonly Digest[];
+}
+
+export interface ListOptions {
+  /** Layers that are not here are left where the base comes from. Without it they count as lost. */
+  readonly mayLackLayers?: boolean;
 }
 
 /**
@@ -170,9 +177,14 @@ export interface Store extends BlobSource, BlobSink {
   images(): Promise<readonly StoredImage[]>;
   /** By name (short or full), by image ID or its prefix, by digest. */
   findImage(nameOrId: string): Promise<StoredImage | undefined>;
-  tagImage(target: Descriptor, name: Reference): Promise<void>;
+  tagImage(target: Descriptor, name: Reference, options?: ListOptions): Promise<void>;
   /** Lists an image that has no name, so that `images` shows it and prune keeps it as docker keeps `<none>`. */
-  listUnnamed(target: Descriptor): Promise<void>;
+  listUnnamed(target: Descriptor, options?: ListOptions): Promise<void>;
+  /**
+   * What of an image is here stays until this process ends, whatever becomes of the image's names; `resolve` does the same.
+   * @throws TsbuildError `blob-missing` when its manifest is not here
+   */
+  claim(target: Descriptor, signal: AbortSignal): Promise<void>;
   /** Takes names off; blobs stay until prune. Resolves to false when there was none. */
   untagImage(name: Reference): Promise<boolean>;
 
@@ -204,6 +216,11 @@ export interface Store extends BlobSource, BlobSink {
   lock(name: string, mode: 'shared' | 'exclusive', signal: AbortSignal): Promise<AsyncDisposable>;
   /** The same without waiting: undefined when another holder is in the way. */
   tryLock(name: string, mode: 'shared' | 'exclusive'): Promise<AsyncDisposable | undefined>;
+  /**
+   * The directory of a cache mount; where there is none, `fill` puts into an empty one what it begins with. It stays until
+   * this process ends.
+   */
+  cacheMount(name: string, fill: (folder: string) => Promise<void>, signal: AbortSignal): Promise<string>;
   /** A new private folder for what has no other place; it goes when the store is closed, or with a dead process. */
   temporaryFolder(): string;
   /**

@@ -17,9 +17,11 @@ export interface FinishedBuild {
   readonly request: BuildRequest;
 }
 
+/** Layers of bases that no step needed stay where they are. */
 export async function nameImage({ store }: BuildPorts, target: Descriptor, tags: readonly string[]): Promise<void> {
-  if (tags.length === 0) return store.listUnnamed(target);
-  for (const tag of tags) await store.tagImage(target, parseReference(tag));
+  const options = { mayLackLayers: true };
+  if (tags.length === 0) return store.listUnnamed(target, options);
+  for (const tag of tags) await store.tagImage(target, parseReference(tag), options);
 }
 
 export async function deliver(build: FinishedBuild, ports: BuildPorts): Promise<void> {

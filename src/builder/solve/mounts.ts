@@ -1,5 +1,5 @@
 /** The mounts of a RUN: what of them belongs into its key, and the directories, files and sockets behind them. */
-import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import { assertNever, bytePathFromText, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import { type Digest, digestHex, digestOf } from '../../image/index.ts';
@@ -147,14 +147,12 @@ async function cacheMount(
   const opened = await context.openSource(mount.source);
   const identity = digestHex(digestOf(JSON.stringify([mount.id, opened.digest ?? null, mount.sourcePath])));
   const slot = await claimSlot(context, identity, mount.sharing, releases);
-  const folder = posix.join(store.root, 'cache-mounts', slot);
-  const data = posix.join(folder, 'data');
-  if (!existsSync(data)) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    await seed(opened, mount.sourcePath, data);
-    if (mount.mode !== undefined) chmodSync(data, mount.mode);
-    if (mount.uid !== undefined || mount.gid !== undefined) giveTo(context, data, mount.uid ?? 0, mount.gid ?? 0);
-  }
+  const fill = async (folder: string): Promise<void> => {
+    await seed(opened, mount.sourcePath, folder);
+    if (mount.mode !== undefined) chmodSync(folder, mount.mode);
+    if (mount.uid !== undefined || mount.gid !== undefined) giveTo(context, folder, mount.uid ?? 0, mount.gid ?? 0);
+  };
+  const data = await store.cacheMount(slot, fill, context.signal);
   return { kind: 'bind', root: data, source: '/', target: mount.target, readOnly: mount.readOnly };
 }
 
@@ -193,8 +191,6 @@ async function claimSlot(
 
 /** A new cache begins as what `from` and `source` show, else empty. */
 async function seed(opened: OpenedSource, sourcePath: string, data: string): Promise<void> {
-  mkdirSync(data, { mode: 0o755 });
-  chmodSync(data, 0o755);
   const root = opened.tree.resolve(bytePathFromText(sourcePath.slice(1)), { followLast: true });
   if (opened.tree.list(root).length > 0) {
     await exportTree(opened.tree, { kind: 'directory', path: data, from: root });

@@ -3,6 +3,7 @@
 import { type EventSink, hostPlatform, TsbuildError } from '../../core/index.ts';
 import {
   type Descriptor,
+  familiarReference,
   formatReference,
   isIndexType,
   parseManifest,
@@ -20,6 +21,7 @@ import type { Session } from '../session.ts';
 import { completeManifests, requireImage } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';
 import { withProgress } from '../with-progress.ts';
+import { namingImage, withoutDamage } from '../without-damage.ts';
 
 export const push: Command = {
   usage: 'push [OPTIONS] NAME',
@@ -48,7 +50,7 @@ export const push: Command = {
   },
 };
 
-async function pushNames(name: string, flags: ParsedFlags, session: Session, events: EventSink) {
+async function pushNames(wanted: string, flags: ParsedFlags, session: Session, events: EventSink) {
   const { signal } = session;
   const compression = oneOf('--compression', flags.text('compression') ?? 'gzip', ['gzip', 'zstd', 'uncompressed']);
   return await withWiring(session, events, async (wiring) => {
@@ -59,18 +61,25 @@ async function pushNames(name: string, flags: ParsedFlags, session: Session, eve
     ]);
     const delivery = await wiring.delivery(baseImages, hostPlatform());
     const pushed: { reference: Reference; target: Descriptor }[] = [];
-    for (const reference of flags.on('all-tags') ? await tagsOf(store, name) : [parseReference(name)]) {
-      const image = await requireImage(store, formatReference(reference));
-      const chosen = await whatIsHere(store, image.target, flags.text('platform'), signal, events);
-      const target = await publishImage(store, chosen, {
-        compression,
-        ensure: async (descriptor, inner) => {
-          if (store.hasBlob(descriptor.digest)) return;
-          await baseImages.fetch({ diffId: descriptor.digest, blob: descriptor }, inner);
-        },
-        signal,
-      });
-      await delivery.push(target, formatReference(reference), { byDigest: false, signal });
+    for (const reference of flags.on('all-tags') ? await tagsOf(store, wanted) : [parseReference(wanted)]) {
+      const name = formatReference(reference);
+      const pushOne = async (): Promise<Descriptor> => {
+        const image = await requireImage(store, name);
+        await store.claim(image.target, signal);
+        const chosen = await whatIsHere(store, image.target, flags.text('platform'), signal, events);
+        const target = await publishImage(store, chosen, {
+          compression,
+          ensure: async (descriptor, inner) => {
+            if (store.hasBlob(descriptor.digest)) return;
+            await baseImages.fetch({ diffId: descriptor.digest, blob: descriptor }, inner);
+          },
+          signal,
+        });
+        await delivery.push(target, name, { byDigest: false, signal });
+        return target;
+      };
+      const attempt = { events, signal, repeatable: true };
+      const target = await namingImage(familiarReference(reference), () => withoutDamage(store, attempt, pushOne));
       pushed.push({ reference, target });
     }
     return pushed;

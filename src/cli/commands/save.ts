@@ -1,6 +1,6 @@
 /** `tsbuild save`: images of the store as an archive or a layout. */
 
-import { hostPlatform, TsbuildError } from '../../core/index.ts';
+import { type EventSink, hostPlatform, TsbuildError } from '../../core/index.ts';
 import { isIndexType, parsePlatform } from '../../image/index.ts';
 import type { LayerRef, LocalStore, SavedImage } from '../../layers/index.ts';
 import { oneOf } from '../args/flag.ts';
@@ -8,6 +8,7 @@ import type { Command } from '../command.ts';
 import { writeOutput } from '../output-file.ts';
 import { fetchMissing, requireImage, viewImage } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';
+import { namingImage, withoutDamage } from '../without-damage.ts';
 
 export const save: Command = {
   usage: 'save [OPTIONS] IMAGE...',
@@ -39,45 +40,44 @@ export const save: Command = {
       });
     }
     const { signal } = session;
-    await withWiring(
-      session,
-      () => {},
-      async (wiring) => {
-        const [store, baseImages, layers] = await Promise.all([
-          wiring.store(),
-          wiring.baseImages(),
-          import('../../layers/index.ts'),
-        ]);
-        const ensure = (layer: LayerRef, inner: AbortSignal) => baseImages.fetch(layer, inner);
-        const images = await Promise.all(flags.positionals.map((name) => savedImage(store, name)));
-        if (format === 'oci-dir') {
-          for (const { target } of images) await fetchMissing(store, target, ensure, signal);
-          return await layers.writeOciLayout(store, images, destination, signal);
+    const warn: EventSink = (event) => {
+      if (event.kind === 'notice') session.stderr.write(`${event.level}: ${event.message}\n`);
+    };
+    await withWiring(session, warn, async (wiring) => {
+      const [store, baseImages, layers] = await Promise.all([
+        wiring.store(),
+        wiring.baseImages(),
+        import('../../layers/index.ts'),
+      ]);
+      const ensure = (layer: LayerRef, inner: AbortSignal) => baseImages.fetch(layer, inner);
+      const attempt = { events: warn, signal, repeatable: destination !== '-' };
+      await withoutDamage(store, attempt, async () => {
+        const images: SavedImage[] = [];
+        for (const word of flags.positionals) {
+          const image = await savedImage(store, word, signal);
+          const target =
+            format === 'docker-archive' && isIndexType(image.target.mediaType)
+              ? (await viewImage(store, image.target, platform, signal, { exactly: wanted !== undefined })).descriptor
+              : image.target;
+          await namingImage(word, () => fetchMissing(store, target, ensure, signal));
+          images.push({ ...image, target });
         }
-        await writeOutput(destination, session, async (out) => {
-          if (format === 'oci-archive') return await layers.writeOciArchive(store, images, out, signal, { ensure });
-          const chosen = await Promise.all(
-            images.map(async (image) =>
-              isIndexType(image.target.mediaType)
-                ? {
-                    ...image,
-                    target: (await viewImage(store, image.target, platform, signal, { exactly: wanted !== undefined }))
-                      .descriptor,
-                  }
-                : image,
-            ),
-          );
-          return await layers.writeDockerArchive(store, chosen, out, signal, { ensure, platform });
-        });
-      },
-    );
+        if (format === 'oci-dir') return await layers.writeOciLayout(store, images, destination, signal);
+        await writeOutput(destination, session, (out) =>
+          format === 'oci-archive'
+            ? layers.writeOciArchive(store, images, out, signal)
+            : layers.writeDockerArchive(store, images, out, signal, { platform }),
+        );
+      });
+    });
     return 0;
   },
 };
 
 /** Asked for by name an image carries that name; asked for by ID, none, as with docker save. */
-async function savedImage(store: LocalStore, word: string): Promise<SavedImage> {
+async function savedImage(store: LocalStore, word: string, signal: AbortSignal): Promise<SavedImage> {
   const image = await requireImage(store, word);
+  await store.claim(image.target, signal);
   const byId = /^(sha256:)?[0-9a-f]{6,64}$/.test(word) || word.includes('@');
   return { target: image.target, names: image.name === undefined || byId ? [] : [image.name] };
 }

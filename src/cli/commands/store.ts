@@ -34,6 +34,8 @@ export const store: Command = {
       stdout.write(`${absentLayers.length} layers of bases were never fetched; they come when they are needed\n`);
     const found = damaged.length + missing.length + strangers.length;
     stdout.write(found === 0 ? 'Nothing is damaged\n' : `${found} found\n`);
+    if (damaged.length + missing.length > 0)
+      stdout.write('Build, pull or load the images that are named again: only what they lack is made or fetched\n');
     return found === 0 ? 0 : 1;
   },
 };

@@ -89,7 +89,7 @@ export class WiredBaseImages implements BaseImages {
       options,
     );
     if (reference.tag !== undefined && store.hasBlob(target.digest)) {
-      await store.tagImage(target, reference);
+      await store.tagImage(target, reference, { mayLackLayers: true });
     }
     return image;
   }
@@ -142,7 +142,9 @@ export class WiredBaseImages implements BaseImages {
     signal: AbortSignal,
   ): Promise<ResolvedImage | undefined> {
     const { store } = this.#parts;
-    const chosen = await this.#manifestFor(store, target, platform, text, signal).catch((error: unknown) => {
+    // Its layers may be needed much later, and its name taken off before.
+    const claimed = store.claim(target, signal).then(() => this.#manifestFor(store, target, platform, text, signal));
+    const chosen = await claimed.catch((error: unknown) => {
       // What the store lacks, or has damaged, or has for other platforms only, the registry may have.
       if (isTsbuildError(error) && ['blob-missing', 'blob-damaged', 'platform-not-found'].includes(error.code))
         return undefined;

@@ -42,6 +42,8 @@ export class Blobs {
   readonly #parts: BlobsParts;
   readonly #writing = new Map<Digest, Promise<unknown>>();
   readonly #trusted = new Set<Digest>();
+  /** Those that were here when this process looked; only damage takes them away from it. */
+  readonly #known = new Set<Digest>();
   readonly #dropped: Digest[] = [];
 
   constructor(parts: BlobsParts) {
@@ -54,7 +56,10 @@ export class Blobs {
 
   /** Whether the blob is here; if so `prune` in another process leaves it until this one ends. */
   has(digest: Digest): boolean {
-    return this.#parts.pending.has(digest) || this.#parts.marks.use(this.path(digest));
+    const isHere = this.#parts.pending.has(digest) || this.#parts.marks.use(this.path(digest));
+    if (isHere) this.#known.add(digest);
+    else this.#noticeLoss(digest);
+    return isHere;
   }
 
   /** A path for a draft that `adopt` will take. */
@@ -82,7 +87,7 @@ export class Blobs {
     return this.#trusted.has(digest);
   }
 
-  /** What this process found damaged and dropped, in order. */
+  /** What this process knew to be here and is not any more, in order: damaged, dropped by this process or another. */
   get dropped(): readonly Digest[] {
     return this.#dropped;
   }
@@ -157,7 +162,8 @@ export class Blobs {
     await this.#parts.pending.finished(digest);
     const path = this.path(digest);
     const actual = statSync(path, { throwIfNoEntry: false })?.size;
-    if (actual === undefined) throw blobMissing(digest);
+    if (actual === undefined)
+      throw this.#noticeLoss(digest) ? blobDamaged(digest, 'found by another process') : blobMissing(digest);
     if (actual === descriptor.size) return this.#verified(path, digest, signal);
     // A hostile descriptor must not make us drop a sound blob: only the digest tells whether the file is damaged.
     for await (const _chunk of this.#verified(path, digest, signal));
@@ -171,8 +177,19 @@ export class Blobs {
     const status = statSync(path, { throwIfNoEntry: false });
     if (status !== undefined && (inode === undefined || status.ino === inode)) {
       removeFile(path);
+      this.#known.delete(digest);
       this.#dropped.push(digest);
     }
+  }
+
+  /** Whether a blob that is not here was here before. */
+  #noticeLoss(digest: Digest): boolean {
+    const isLost = this.#known.delete(digest);
+    if (isLost) {
+      this.#trusted.delete(digest);
+      this.#dropped.push(digest);
+    }
+    return isLost;
   }
 
   /** The file is opened by the first chunk: a stream nobody reads leaves nothing open. */

@@ -20,9 +20,9 @@ export interface CheckResult {
   readonly bytes: number;
   /** Dropped. */
   readonly damaged: readonly CheckFinding[];
-  /** Manifests and configurations that a listed image needs and the store lacks: the image cannot be used. */
+  /** What listed images had when they were listed, and the store lacks: they cannot be used. */
   readonly missing: readonly CheckFinding[];
-  /** Layers that listed images name and the store lacks: those of a base are fetched when they are needed. */
+  /** Layers that were never needed here: they are fetched from where the base comes from when they are. */
   readonly absentLayers: readonly CheckFinding[];
   /** Names in `blobs/` that are no digests. */
   readonly strangers: readonly string[];
@@ -61,16 +61,21 @@ export async function check(parts: StoreParts, { signal, onProgress }: CheckOpti
   }
   const absent = absentParts(parts);
   const wasDamaged = new Set(damaged.map((finding) => finding.digest));
-  const findings = (role: (name: string) => boolean) =>
-    absent
-      .filter(({ role: own, descriptor }) => role(own) && !wasDamaged.has(descriptor.digest))
-      .map(({ descriptor, images }) => ({ digest: descriptor.digest, images }));
+  const missing: CheckFinding[] = [];
+  const absentLayers: CheckFinding[] = [];
+  for (const { descriptor, images, listedWithout } of absent) {
+    const { digest } = descriptor;
+    if (wasDamaged.has(digest)) continue;
+    const losers = images.filter((name) => !listedWithout.includes(name));
+    if (losers.length > 0) missing.push({ digest, images: losers });
+    else absentLayers.push({ digest, images });
+  }
   return {
     blobs,
     bytes,
     damaged,
-    missing: findings((role) => role !== 'layer'),
-    absentLayers: findings((role) => role === 'layer'),
+    missing,
+    absentLayers,
     strangers,
   };
 }

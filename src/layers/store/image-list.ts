@@ -12,7 +12,9 @@ import { open, rename } from 'node:fs/promises';
 import { isTsbuildError, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import {
   type Descriptor,
+  type Digest,
   formatReference,
+  isDigest,
   mediaTypes,
   parseDescriptor,
   parseReference,
@@ -29,6 +31,15 @@ export const refNameAnnotation = 'org.opencontainers.image.ref.name';
 export const containerdNameAnnotation = 'io.containerd.image.name';
 /** Milliseconds since 1970, as text. */
 const taggedAnnotation = 'io.tsbuild.image.tagged';
+/** Digests between commas: see StoredImage. */
+const absentAnnotation = 'io.tsbuild.image.absent';
+
+export interface NewEntry {
+  readonly target: Descriptor;
+  /** '' lists the image without a name. */
+  readonly name: string;
+  readonly absent: readonly Digest[];
+}
 
 interface RawIndex {
   readonly [member: string]: unknown;
@@ -63,12 +74,25 @@ export class ImageList {
     return this.#cache.images;
   }
 
-  /** Gives a name to a manifest, taking it from the one that had it; a name of '' lists the image without a name. */
-  async add(target: Descriptor, name: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Gives a name to a manifest, taking it from the one that had it. Layers that were absent when it got another name may
+   * still be.
+   */
+  async add({ target, name, absent }: NewEntry, signal: AbortSignal): Promise<void> {
     // Nothing is written when nothing changes: a cached build ends here.
-    if (this.images().some((image) => (image.name ?? '') === name && sameTarget(image.target, target))) return;
+    const isListed = this.images().some(
+      (image) =>
+        (image.name ?? '') === name &&
+        sameTarget(image.target, target) &&
+        absent.every((digest) => image.absent?.includes(digest)),
+    );
+    if (isListed) return;
     await this.#update(signal, (entries) => {
       const { annotations, ...plain } = target;
+      const before = entries.flatMap(({ image }) =>
+        image?.target.digest === target.digest ? (image.absent ?? []) : [],
+      );
+      const allAbsent = [...new Set([...before, ...absent])].sort();
       const own = Object.entries(annotations ?? {}).filter(([key]) => !nameAnnotations.has(key));
       const added = {
         ...plain,
@@ -76,6 +100,7 @@ export class ImageList {
           ...Object.fromEntries(own),
           ...(name !== '' && { [refNameAnnotation]: name, [containerdNameAnnotation]: name }),
           [taggedAnnotation]: String(this.#now()),
+          ...(allAbsent.length > 0 && { [absentAnnotation]: allAbsent.join(',') }),
         },
       };
       const stays = (image: StoredImage | undefined) =>
@@ -151,7 +176,7 @@ export class ImageList {
   }
 }
 
-const nameAnnotations = new Set([refNameAnnotation, containerdNameAnnotation, taggedAnnotation]);
+const nameAnnotations = new Set([refNameAnnotation, containerdNameAnnotation, taggedAnnotation, absentAnnotation]);
 
 /** The one spelling of a name in the store. A digest beats a tag, as in Docker. */
 export function imageName(reference: Reference): string {
@@ -189,10 +214,12 @@ function imageOf(descriptor: Descriptor): StoredImage {
   const { annotations, ...plain } = descriptor;
   const kept = Object.entries(annotations ?? {}).filter(([key]) => !nameAnnotations.has(key));
   const tagged = Number(annotations?.[taggedAnnotation] ?? Number.NaN);
+  const absent = (annotations?.[absentAnnotation] ?? '').split(',').filter(isDigest);
   return {
     name: annotatedName(annotations),
     target: { ...plain, ...(kept.length > 0 && { annotations: Object.fromEntries(kept) }) },
     tagged: Number.isFinite(tagged) ? tagged : 0,
+    ...(absent.length > 0 && { absent }),
   };
 }
 

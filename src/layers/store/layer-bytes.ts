@@ -134,8 +134,8 @@ export class LayerBytes {
 
   /** Whatever a worker stumbled over: the blob is damaged if its own digest is wrong, not if its content is bad. */
   async #isDamaged(error: unknown, digest: Digest, signal: AbortSignal): Promise<boolean> {
-    if (!isTsbuildError(error) || signal.aborted) return false;
-    if (error.code === 'cancelled' || error.code === 'store-full') return false;
+    if (signal.aborted) return false;
+    if (isTsbuildError(error) && (error.code === 'cancelled' || error.code === 'store-full')) return false;
     return !(await this.#parts.blobs.isSound(digest, signal));
   }
 }

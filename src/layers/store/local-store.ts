@@ -10,22 +10,17 @@ import {
   describe,
   digestHex,
   digestOf,
-  type ImageIndex,
-  type ImageManifest,
   isDigest,
-  isIndexType,
-  isManifestType,
   type PutOptions,
-  parseManifest,
   parseReference,
   type Reference,
-  readManifest,
 } from '../../image/index.ts';
 import type {
   ChainOptions,
   EntryContent,
   LayerEntry,
   LayerRef,
+  ListOptions,
   RootCopy,
   SnapshotDraft,
   Store,
@@ -35,7 +30,7 @@ import type {
   WrittenLayer,
 } from '../types.ts';
 import type { CheckOptions, CheckResult } from './check.ts';
-import { blobMissing } from './failures.ts';
+import { claimImage } from './claim-image.ts';
 import { findImage } from './find-image.ts';
 import { imageName } from './image-list.ts';
 import { acquireLock, type KernelLock, type LockMode, tryLock } from './kernel-lock.ts';
@@ -72,7 +67,7 @@ export class LocalStore implements Store {
     return await this.#parts.blobs.holds(descriptor, signal);
   }
 
-  /** Blobs this process found damaged and dropped, in order. */
+  /** Blobs that this process knew to be here and that are not any more, in order: damaged ones, dropped. */
   get dropped(): readonly Digest[] {
     return this.#parts.blobs.dropped;
   }
@@ -124,9 +119,12 @@ export class LocalStore implements Store {
     return findImage(this.#parts.images.images(), nameOrId, (digest) => this.blobPath(digest));
   }
 
-  async resolve(reference: string): Promise<Descriptor> {
+  async resolve(reference: string, signal: AbortSignal = neverAborted()): Promise<Descriptor> {
     const image = await this.findImage(reference);
-    if (image) return image.target;
+    if (image) {
+      await this.claim(image.target, signal);
+      return image.target;
+    }
     throw new TsbuildError({
       code: 'image-not-found',
       message: `the local store has no image ${reference}`,
@@ -134,18 +132,22 @@ export class LocalStore implements Store {
     });
   }
 
-  async tagImage(target: Descriptor, name: Reference): Promise<void> {
-    await this.#list(target, imageName(name), neverAborted());
+  async claim(target: Descriptor, signal: AbortSignal): Promise<void> {
+    await claimImage(this, target, signal);
+  }
+
+  async tagImage(target: Descriptor, name: Reference, options: ListOptions = {}): Promise<void> {
+    await this.#list(target, imageName(name), options, neverAborted());
   }
 
   async tag(descriptor: Descriptor, reference: string, signal: AbortSignal): Promise<void> {
-    await this.#list(descriptor, imageName(parseReference(reference)), signal);
+    await this.#list(descriptor, imageName(parseReference(reference)), {}, signal);
   }
 
   /** Lists an image that has no name, e.g. of a build without `-t`, unless it has one. */
-  async listUnnamed(target: Descriptor): Promise<void> {
+  async listUnnamed(target: Descriptor, options: ListOptions = {}): Promise<void> {
     if (this.#parts.images.images().some((image) => image.target.digest === target.digest)) return;
-    await this.#list(target, '', neverAborted());
+    await this.#list(target, '', options, neverAborted());
   }
 
   async untagImage(name: Reference): Promise<boolean> {
@@ -212,6 +214,11 @@ export class LocalStore implements Store {
     return disposable(await acquireLock(this.#lockFile(name), mode, signal));
   }
 
+  async cacheMount(name: string, fill: (folder: string) => Promise<void>, signal: AbortSignal): Promise<string> {
+    const { openCacheMount } = await import('./cache-mounts.ts');
+    return openCacheMount(this.#parts, name, { fill, lockFile: (folder) => this.#replacing(folder), signal });
+  }
+
   async tryLock(name: string, mode: LockMode): Promise<AsyncDisposable | undefined> {
     const lock = tryLock(this.#lockFile(name), mode);
     return lock && disposable(lock);
@@ -246,24 +253,21 @@ export class LocalStore implements Store {
   }
 
   /** What a name stands for is safe, and safe from a prune in another process, before the name is written. */
-  async #list(target: Descriptor, name: string, signal: AbortSignal): Promise<void> {
+  async #list(target: Descriptor, name: string, options: ListOptions, signal: AbortSignal): Promise<void> {
     await this.#parts.pending.settle();
-    await this.#claim(target, signal);
-    await this.#parts.images.add(target, name, signal);
-  }
-
-  /** Parts that are not here stay where they are: an image may be listed whose base layers were never needed. */
-  async #claim(target: Descriptor, signal: AbortSignal): Promise<void> {
-    if (!this.hasBlob(target.digest)) throw blobMissing(target.digest);
-    const document = parseManifest(await readManifest(this, target, signal), target.mediaType);
-    for (const part of partsOf(document)) {
-      if (this.hasBlob(part.digest) && isDocument(part)) await this.#claim(part, signal);
-    }
+    const lacking = await claimImage(this, target, signal);
+    const absent = options.mayLackLayers ? lacking : [];
+    await this.#parts.images.add({ target, name, absent }, signal);
   }
 
   /** Any text may name a lock, a cache mount's id for one; no text may name a file outside `locks/`. */
   #lockFile(name: string): string {
     return `${this.#parts.layout.locks}/by-name-${digestHex(digestOf(name))}`;
+  }
+
+  /** The lock under which a step's directory takes the place of the one it was copied from. */
+  #replacing(folder: string): string {
+    return this.#lockFile(`replacing ${folder}`);
   }
 
   async #makeRoots(): Promise<RootCopies> {
@@ -273,7 +277,7 @@ export class LocalStore implements Store {
       parts: this.#parts,
       tree: (chain, options) => layers.tree(chain, options),
       hashContents: (contents, signal) => layers.hashContents(contents, signal),
-      lockFile: (folder) => this.#lockFile(`replacing ${folder}`),
+      lockFile: (folder) => this.#replacing(folder),
     });
   }
 
@@ -281,14 +285,6 @@ export class LocalStore implements Store {
     this.#layers ??= import('./layer-work.ts').then(({ LayerWork }) => new LayerWork(this.#parts));
     return this.#layers;
   }
-}
-
-function partsOf(document: ImageManifest | ImageIndex): readonly Descriptor[] {
-  return document.kind === 'index' ? document.manifests : [document.config, ...document.layers];
-}
-
-function isDocument({ mediaType }: Descriptor): boolean {
-  return isManifestType(mediaType) || isIndexType(mediaType);
 }
 
 function disposable(lock: KernelLock): AsyncDisposable {

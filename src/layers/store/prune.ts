@@ -6,7 +6,7 @@
  * out of the way under the lock against marking, and may then be interrupted at any instant.
  */
 import { lstatSync, renameSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import { type Digest, isDigest } from '../../image/index.ts';
@@ -15,7 +15,7 @@ import { diskSize } from './disk-size.ts';
 import { storeFailure } from './failures.ts';
 import { tryLock } from './kernel-lock.ts';
 import { liveSince, removeDead } from './presence.ts';
-import { allRecords, layerIndexRoom, namesIn, reachableFrom, type StoredRecord } from './reachable.ts';
+import { allRecords, contextHashRoom, layerIndexRoom, namesIn, reachableFrom, type StoredRecord } from './reachable.ts';
 import { removeTree } from './remove-tree.ts';
 import { type SnapshotFile, snapshotFiles } from './snapshots.ts';
 import type { StoreParts } from './store-parts.ts';
@@ -73,7 +73,7 @@ export async function prune(parts: StoreParts, options: PruneOptions): Promise<P
 
   const records = [...allRecords(layout)];
   const needed = neededBy(parts, records, all);
-  await removal.remove(garbage(parts, needed, records, { all, isAlone: others.length === 0 }));
+  await removal.remove(garbage(parts, needed, records, all));
   if (options.keepBytes !== undefined) await shrink(parts, removal, needed, options.keepBytes, signal);
   if (others.length === 0) removeUnheldLocks(parts);
   return { ...removal.counts, images: [...nameless], drafts };
@@ -109,7 +109,7 @@ function* garbage(
   parts: StoreParts,
   { byImages, byCache }: Needed,
   records: readonly StoredRecord[],
-  { all, isAlone }: { readonly all: boolean; readonly isAlone: boolean },
+  all: boolean,
 ): Generator<Candidate> {
   const isNeeded = (digest: Digest | undefined) =>
     digest !== undefined && (byImages.has(digest) || byCache.has(digest));
@@ -125,13 +125,25 @@ function* garbage(
   }
   for (const record of records) {
     const isStale = record.value === undefined || (record.room === 'compress' && !record.digests.some(isNeeded));
-    if (all || isStale) yield { kind: 'records', path: record.path, used: record.written };
+    // Where a layer that is not here comes from cannot be found out again.
+    const isOrigin = record.room === 'origins' && isNeeded(originOf(record));
+    if (isStale || (all && !isOrigin)) yield { kind: 'records', path: record.path, used: record.written };
   }
-  // Steps write into cache mounts for as long as they run: only when nobody runs.
-  if (!all || !isAlone) return;
-  for (const name of namesIn(parts.layout.cacheMounts)) {
-    yield withUse('cacheMounts', join(parts.layout.cacheMounts, name));
+  if (!all) return;
+  for (const name of namesIn(join(parts.layout.cache, contextHashRoom))) {
+    yield withUse('records', join(parts.layout.cache, contextHashRoom, name));
   }
+  yield* cacheMounts(parts);
+}
+
+function* cacheMounts({ layout }: StoreParts): Generator<Candidate> {
+  for (const name of namesIn(layout.cacheMounts)) yield withUse('cacheMounts', join(layout.cacheMounts, name));
+}
+
+/** The blob that a record of where blobs come from is about. */
+function originOf({ path }: StoredRecord): Digest | undefined {
+  const digest = `sha256:${basename(path)}`;
+  return isDigest(digest) ? digest : undefined;
 }
 
 /** Least recently used first, whatever it is, but nothing an image with a name needs. */
@@ -146,6 +158,7 @@ async function shrink(
   const candidates: Candidate[] = [
     ...[...allBlobs(parts)].filter((blob) => blob.digest === undefined || !byImages.has(blob.digest)),
     ...[...snapshotFiles(parts.layout)].map(candidateOf),
+    ...cacheMounts(parts),
   ].sort((a, b) => a.used - b.used);
   for (const candidate of candidates) {
     if (total <= keepBytes) return;

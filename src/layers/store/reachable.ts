@@ -34,14 +34,15 @@ export interface Reachable {
 
 export interface NeededBlob {
   readonly descriptor: Descriptor;
-  /** Layers of a base image may never have been fetched. */
   readonly role: 'manifest' | 'config' | 'layer';
   /** Names of the images that need it, or digests of those without a name. */
   readonly images: readonly string[];
+  /** Those of them that were listed without it: a layer of their base that was not needed here. */
+  readonly listedWithout: readonly string[];
 }
 
 export function reachableFrom(layout: Layout, images: readonly StoredImage[]): Reachable {
-  const blobs = new Map<Digest, { descriptor: Descriptor; role: NeededBlob['role']; images: string[] }>();
+  const blobs = new Map<Digest, NeededBlob & { readonly images: string[]; readonly listedWithout: string[] }>();
   const diffIds = new Set<Digest>();
   const chains = new Set<Digest>();
   for (const image of images) {
@@ -50,8 +51,9 @@ export function reachableFrom(layout: Layout, images: readonly StoredImage[]): R
     const visit = (descriptor: Descriptor, role: NeededBlob['role']): void => {
       if (seen.has(descriptor.digest)) return;
       seen.add(descriptor.digest);
-      const known = blobs.get(descriptor.digest) ?? { descriptor, role, images: [] };
+      const known = blobs.get(descriptor.digest) ?? { descriptor, role, images: [], listedWithout: [] };
       known.images.push(label);
+      if (role === 'layer' && image.absent?.includes(descriptor.digest)) known.listedWithout.push(label);
       blobs.set(descriptor.digest, known);
       if (role === 'config') {
         const ids = diffIdsOf(layout, descriptor);
@@ -86,7 +88,7 @@ export interface StoredRecord {
 /** All records of all rooms. What lies in `cache/` and is none has a value of undefined. */
 export function* allRecords(layout: Layout): Generator<StoredRecord> {
   for (const room of namesIn(layout.cache)) {
-    if (room === layerIndexRoom) continue;
+    if (room === layerIndexRoom || room === contextHashRoom) continue;
     for (const key of namesIn(join(layout.cache, room))) {
       const path = join(layout.cache, room, key);
       const status = statSync(path, { throwIfNoEntry: false });
@@ -103,6 +105,8 @@ export function* allRecords(layout: Layout): Generator<StoredRecord> {
 
 /** Not records: see layer-bytes.ts. */
 export const layerIndexRoom = 'layer-index';
+/** Not records either: one file per build context, written by the builder. */
+export const contextHashRoom = 'context-hashes';
 
 export function namesIn(folder: string): string[] {
   try {

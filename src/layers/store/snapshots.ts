@@ -183,7 +183,8 @@ export function makeFolders(draft: string, names: readonly string[]): void {
   }
 }
 
-function renameIfFree(from: string, to: string): boolean {
+/** False when something is in the place, or `from` has gone. */
+export function renameIfFree(from: string, to: string): boolean {
   try {
     withFolderOf(to, () => renameSync(from, to));
     return true;

@@ -25,6 +25,7 @@ export class UsageMarks {
   /** Whether the file or folder is there; if so it stays until this process ends. */
   use(path: string): boolean {
     const exists = statSync(path, { throwIfNoEntry: false }) !== undefined;
+    if (!exists) this.#marked.delete(path);
     if (!exists || this.#marked.has(path)) return exists;
     try {
       // First known, then marked: the other order would leave a moment in which the mark counts for nothing.

@@ -6,7 +6,7 @@
  * On disk: 8 bytes of magic, the lengths of the columns as JSON, then the columns, each at a multiple of 8.
  */
 import { readFileSync } from 'node:fs';
-import { type BytePath, TsbuildError } from '../../core/index.ts';
+import { type BytePath, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import { layerName } from '../tar/layer-path.ts';
 import type { TarEntry } from '../tar/tar-entry.ts';
 import { shown, tarError } from '../tar/tar-errors.ts';
@@ -123,8 +123,16 @@ interface ColumnType<T> {
   new (buffer: ArrayBufferLike, offset: number, length: number): T;
 }
 
+/** @throws TsbuildError `layer-damaged`, also when another process found it damaged and removed it */
 export function readLayerIndex(path: string): LayerIndex {
-  return parseLayerIndex(readFileSync(path));
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') foreign();
+    throw error;
+  }
+  return parseLayerIndex(bytes);
 }
 
 /** The entries of an index, whiteouts and opaque marks left out, as they stand in the archive. */

@@ -7,10 +7,11 @@ import {
   readFileSync,
   statSync,
   truncateSync,
+  unlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { chainIds, digestHex, digestOf, parseReference } from '../../../src/image/index.ts';
 import { type LocalStore, openStore } from '../../../src/layers/index.ts';
@@ -123,6 +124,50 @@ describe('prune', () => {
     expect(readdirSync(ingest).filter((name) => !/^[0-9]+-[0-9a-f]{12}$/.test(name))).toEqual([]);
   });
 
+  test('leaves an image that a living process has claimed, whatever becomes of its name', async () => {
+    const root = join(temporaryFolder(), 'store');
+    const first = await openStore(root);
+    const image = await namedImage(first, 'x', 'x');
+    await first.close();
+    const user = await temporaryStore({ root });
+    expect(await user.resolve('x')).toEqual(image.target);
+    const pruner = await temporaryStore({ root });
+    await pruner.untagImage(parseReference('x'));
+    expect(await pruner.prune({ signal: never, all: true })).toMatchObject({ blobs: 0 });
+    await user.close();
+    expect(await pruner.prune({ signal: never, all: true })).toMatchObject({ blobs: 3 });
+  });
+
+  test('leaves a cache mount that a living process was given, however old, and takes it afterwards', async () => {
+    const root = join(temporaryFolder(), 'store');
+    const first = await openStore(root);
+    const data = await first.cacheMount('m', async (folder) => writeFileSync(join(folder, 'f'), ''), never);
+    await first.close();
+    const longAgo = Date.now() / 1000 - 5000;
+    utimesSync(dirname(data), longAgo, longAgo);
+    const user = await temporaryStore({ root });
+    const refill = async (): Promise<void> => {
+      throw new Error('it is there');
+    };
+    expect(await user.cacheMount('m', refill, never)).toBe(data);
+    const pruner = await temporaryStore({ root });
+    expect(await pruner.prune({ signal: never, all: true })).toMatchObject({ cacheMounts: 0 });
+    expect(readdirSync(data)).toEqual(['f']);
+    await user.close();
+    expect(await pruner.prune({ signal: never, all: true })).toMatchObject({ cacheMounts: 1 });
+    expect(existsSync(data)).toBe(false);
+  });
+
+  test('keeps, even with all, where a layer comes from that an image needs and that is not here', async () => {
+    const store = await temporaryStore();
+    const { layers } = await namedImage(store, 'kept', 'k');
+    const [needed, other] = [layers[0]?.diffId ?? digestOf(''), digestOf('other')];
+    for (const digest of [needed, other]) await store.putRecord('origins', digestHex(digest), { repositories: ['r'] });
+    await store.prune({ signal: never, all: true });
+    expect(await store.record('origins', digestHex(needed))).toEqual({ repositories: ['r'] });
+    expect(await store.record('origins', digestHex(other))).toBeUndefined();
+  });
+
   test('with a size keeps what was used last, and always what has a name', async () => {
     const store = await temporaryStore();
     const kept = await namedImage(store, 'kept', 'k');
@@ -150,7 +195,7 @@ describe('prune', () => {
 });
 
 describe('check', () => {
-  test('names and drops damaged blobs, names what is missing, and tells absent layers from them', async () => {
+  test('names and drops damaged blobs, and names what was lost', async () => {
     const store = await temporaryStore();
     const one = await namedImage(store, 'one', '1');
     const two = await namedImage(store, 'two', '2');
@@ -161,11 +206,40 @@ describe('check', () => {
     writeFileSync(join(store.root, 'blobs/sha256/README'), 'hello');
     const result = await store.check({ signal: never });
     expect(result.damaged).toEqual([{ digest: layer, images: ['docker.io/library/one:latest'] }]);
-    expect(result.missing).toEqual([{ digest: two.config.digest, images: ['docker.io/library/two:latest'] }]);
-    expect(result.absentLayers.map((finding) => finding.digest)).toEqual([two.layers[0]?.diffId]);
+    const images = ['docker.io/library/two:latest'];
+    expect(result.missing).toEqual([two.config.digest, two.layers[0]?.diffId].map((digest) => ({ digest, images })));
+    expect(result.absentLayers).toEqual([]);
     expect(result.strangers).toEqual([join(store.root, 'blobs/sha256/README')]);
     expect(store.hasBlob(layer)).toBe(false);
-    expect((await store.check({ signal: never })).damaged).toEqual([]);
+    const again = await store.check({ signal: never });
+    expect(again.damaged).toEqual([]);
+    expect(again.missing.map((finding) => finding.digest)).toContain(layer);
+  });
+
+  test('tells a layer that was lost from one that was never here, whatever else the image is called', async () => {
+    const store = await temporaryStore();
+    const image = await putImage(store, [[fileEntry('base', 'b')], [fileEntry('own', 'o')]]);
+    const [base, own] = image.layers.map((layer) => layer.diffId);
+    if (base === undefined || own === undefined) throw new Error('no layers');
+    await store.open({ mediaType: '', digest: base, size: 0 }, never).catch(() => {});
+    unlinkSync(store.blobPath(base));
+    await store.tagImage(image.target, parseReference('app:1'), { mayLackLayers: true });
+    await store.tagImage(image.target, parseReference('app:2'));
+    const images = ['docker.io/library/app:1', 'docker.io/library/app:2'];
+    expect(await store.check({ signal: never })).toMatchObject({
+      missing: [],
+      absentLayers: [{ digest: base, images }],
+    });
+    unlinkSync(store.blobPath(own));
+    expect(await store.check({ signal: never })).toMatchObject({
+      missing: [{ digest: own, images }],
+      absentLayers: [{ digest: base, images }],
+    });
+    // A name given to what lost a layer does not make it whole.
+    await store.tagImage(image.target, parseReference('app:3'));
+    expect((await store.check({ signal: never })).missing).toEqual([
+      { digest: own, images: [...images, 'docker.io/library/app:3'] },
+    ]);
   });
 });
 
