@@ -6,7 +6,8 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isTsbuildError, throwIfAborted } from '../../core/index.ts';
 import { type Digest, isDigest } from '../../image/index.ts';
-import { type NeededBlob, namesIn, reachableFrom } from './reachable.ts';
+import { namesIn } from './if-there.ts';
+import { type NeededBlob, reachableFrom } from './reachable.ts';
 import type { StoreParts } from './store-parts.ts';
 
 export interface CheckOptions {

@@ -17,8 +17,8 @@ import {
   parseReference,
 } from '../../image/index.ts';
 import type { StoredImage } from '../types.ts';
+import { readIfThere } from './if-there.ts';
 import { imageName } from './image-list.ts';
-import { readIfThere } from './reachable.ts';
 
 /** @throws TsbuildError `image-ambiguous` when an ID's beginning fits several images */
 export function findImage(

@@ -11,9 +11,9 @@ import { mkdirSync, renameSync, rmdirSync, statSync, unlinkSync, utimesSync } fr
 import { join } from 'node:path';
 import { systemErrorCode } from '../../core/index.ts';
 import { storeFailure } from './failures.ts';
+import { namesIn } from './if-there.ts';
 import { type KernelLock, tryLock, tryLockExisting } from './kernel-lock.ts';
 import { type Layout, withFolderOf } from './layout.ts';
-import { namesIn } from './reachable.ts';
 import { removeTree } from './remove-tree.ts';
 
 const ownerFile = 'owner';

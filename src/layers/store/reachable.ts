@@ -3,9 +3,9 @@
  * Invariant: errs towards needing: a document that cannot be read needs nothing more, but is itself needed; a record
  * needs every digest its text mentions.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isTsbuildError, systemErrorCode } from '../../core/index.ts';
+import { isTsbuildError } from '../../core/index.ts';
 import {
   chainIds,
   type Descriptor,
@@ -20,7 +20,7 @@ import {
   parseManifest,
 } from '../../image/index.ts';
 import type { StoredImage } from '../types.ts';
-import { storeFailure } from './failures.ts';
+import { namesIn, readIfThere } from './if-there.ts';
 import { blobPathIn, type Layout } from './layout.ts';
 import { parseRecord } from './records.ts';
 
@@ -108,16 +108,6 @@ export const layerIndexRoom = 'layer-index';
 /** Not records either: one file per build context, written by the builder. */
 export const contextHashRoom = 'context-hashes';
 
-export function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
-    throw storeFailure(error, `cannot read ${folder}`);
-  }
-}
-
 function roleOf({ mediaType }: Descriptor): NeededBlob['role'] {
   return isManifestType(mediaType) || isIndexType(mediaType) ? 'manifest' : 'layer';
 }
@@ -138,16 +128,6 @@ function readSmall(layout: Layout, { digest, size }: Descriptor): Buffer | undef
   const actual = statSync(path, { throwIfNoEntry: false })?.size;
   if (actual === undefined || actual !== size || size > maxManifestBytes) return undefined;
   return readIfThere(path);
-}
-
-/** Another process may remove a file between our look and our read. */
-export function readIfThere(path: string): Buffer | undefined {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw storeFailure(error, `cannot read ${path}`);
-  }
 }
 
 function orUndefined<T>(parse: () => T): T | undefined {

@@ -3,7 +3,8 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, isDigest } from '../../image/index.ts';
 import { diskSize } from './disk-size.ts';
-import { allRecords, namesIn, type Reachable, reachableFrom } from './reachable.ts';
+import { namesIn } from './if-there.ts';
+import { allRecords, type Reachable, reachableFrom } from './reachable.ts';
 import { snapshotFiles } from './snapshots.ts';
 import type { StoreParts } from './store-parts.ts';
 
