@@ -13,7 +13,8 @@ import {
 import { formatPlatform, type Platform } from '../image/index.ts';
 import { createSandbox, type Sandbox } from '../sandbox/index.ts';
 import { type ContextFiles, openContexts } from './contexts.ts';
-import { type Diagnostic, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
+import { type Diagnostic, goBool, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
+import { withEpoch } from './epoch.ts';
 import { assembleImage, assembleIndex, completeStore, deliver, nameImage } from './export/index.ts';
 import {
   imageKey,
@@ -33,9 +34,10 @@ import { collectWarnings, refuseWarnings } from './warnings.ts';
  * Builds, names and delivers. When it throws, finished steps stay in the cache and nothing half-done is left.
  * @throws TsbuildError
  */
-export async function build(request: BuildRequest, ports: BuildPorts): Promise<BuildResult> {
-  await using contexts = await openContexts(request, ports);
+export async function build(asked: BuildRequest, ports: BuildPorts): Promise<BuildResult> {
+  await using contexts = await openContexts(asked, ports);
   const parsed = await readDockerfile(contexts);
+  const request = await withEpoch(asked, parsed, contexts.main);
   const plans = await planAll(parsed, request, ports);
   const warnings = collectWarnings(parsed, {
     buildArgs: request.buildArgs,
@@ -63,7 +65,8 @@ export async function build(request: BuildRequest, ports: BuildPorts): Promise<B
     images.push({ ...image, chain: results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [] });
   }
   const [only] = images;
-  const target = images.length === 1 && only ? only.manifest : await assembleIndex(ports.store, images, {});
+  const single = images.length === 1 && !wantsIndex(request) ? only : undefined;
+  const target = single ? single.manifest : await assembleIndex(ports.store, images, {});
   if (needsWholeStore(request)) await completeStore({ images }, ports);
   await nameImage(ports, target, request.tags);
   await deliver({ images, target, request }, ports);
@@ -75,7 +78,8 @@ export async function build(request: BuildRequest, ports: BuildPorts): Promise<B
 /** The plans of a request, one per platform, without building anything: for `--call=plan` and checks. */
 export async function planRequest(request: BuildRequest, ports: BuildPorts): Promise<readonly Plan[]> {
   await using contexts = await openContexts(request, ports);
-  return planAll(await readDockerfile(contexts), request, ports);
+  const parsed = await readDockerfile(contexts);
+  return planAll(parsed, await withEpoch(request, parsed, contexts.main), ports);
 }
 
 /** What the target of a request can be given. */
@@ -197,6 +201,11 @@ function lazySandbox({ isolation }: BuildRequest, { events, store }: BuildPorts)
     opened ??= createSandbox({ isolation, events, scratch: store.temporaryFolder() });
     return opened;
   };
+}
+
+/** The build argument docker has to get an index even for one platform. */
+function wantsIndex({ buildArgs }: BuildRequest): boolean {
+  return goBool(buildArgs.BUILDKIT_MULTI_PLATFORM ?? '') ?? false;
 }
 
 /** A build that only pushes leaves the base's layers where they are. */

@@ -20,6 +20,8 @@ export interface ArchiveContextInit {
   readonly size: number;
   readonly description: string;
   readonly key: string;
+  /** Last-Modified of a download, nanoseconds since 1970; 0 without one. Undefined: a stream has no time. */
+  readonly modified?: bigint;
 }
 
 /** @throws TsbuildError `archive-invalid`, `archive-too-large`, `context-invalid`, `cancelled` */
@@ -36,6 +38,7 @@ export async function openArchiveContext(
     description: init.description,
     dockerfile,
     commit: undefined,
+    time: timeOf(init, entries),
     key: init.key,
     tree: async (ignoreFor) => {
       const rules = await readIgnoreRules(whole, ignoreFor);
@@ -47,6 +50,14 @@ export async function openArchiveContext(
       if (archive.kind === 'archive') await rm(archive.file, { force: true });
     },
   };
+}
+
+function timeOf({ modified }: ArchiveContextInit, entries: readonly LayerEntry[]): number | undefined {
+  if (modified === undefined) return undefined;
+  const seconds = (nanoseconds: bigint) => Number(nanoseconds / 1_000_000_000n);
+  const newest =
+    modified === 0n ? entries.reduce((most, { mtime }) => Math.max(most, seconds(mtime)), 0) : seconds(modified);
+  return newest === 0 ? undefined : newest;
 }
 
 /** Keeps a stream in a private file. */

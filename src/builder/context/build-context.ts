@@ -20,6 +20,9 @@ export interface BuildContext extends AsyncDisposable {
   readonly dockerfile: Buffer | undefined;
   /** The commit of a git context. */
   readonly commit: string | undefined;
+  /** When its content was made, in seconds since 1970, where the place it came from says so: what a git commit or a
+   * server's Last-Modified tells, else the newest entry of a downloaded archive. */
+  readonly time: number | undefined;
   /** Stays the same from build to build when the context does: what a memo of its hashes is filed under. */
   readonly key: string;
   /**
@@ -40,6 +43,7 @@ export interface FolderContextInit {
   readonly key: string;
   readonly dockerfile?: Buffer;
   readonly commit?: string;
+  readonly time?: number;
   /** Removed when the context is disposed. */
   readonly temporary?: string;
   /** A folder below `folder`, resolved in-root, that is the context. */
@@ -54,6 +58,7 @@ export function openFolderContext(init: FolderContextInit): BuildContext {
     description: init.description,
     dockerfile: init.dockerfile,
     commit: init.commit,
+    time: init.time,
     key: init.key,
     tree: async (ignoreFor, memo) => {
       const ignore = await readIgnoreRules(whole, ignoreFor);

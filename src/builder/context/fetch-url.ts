@@ -18,6 +18,8 @@ export interface FetchUrlOptions {
   readonly signal: AbortSignal;
   /** `http_proxy`, `https_proxy`, `no_proxy`, in either case. */
   readonly proxyEnv?: Readonly<Record<string, string>>;
+  /** Bytes; what is larger is refused as soon as that is seen. Default: no limit. */
+  readonly limit?: number;
 }
 
 export interface FetchedFile extends AsyncDisposable {
@@ -70,7 +72,10 @@ async function fetchOnce(url: string, options: FetchUrlOptions): Promise<Fetched
         isTransient(response.statusCode) ? new Transient() : undefined,
       );
     }
-    const { size, digest } = await save(response.body, file, options.checksum);
+    const limit = options.limit ?? Number.POSITIVE_INFINITY;
+    const saved = await save(response.body, file, options.checksum, limit);
+    if (saved === undefined) throw failed(url, `it is larger than ${limit} bytes`);
+    const { size, digest } = saved;
     if (options.checksum !== undefined && digest !== options.checksum) {
       throw new TsbuildError({
         code: 'context-checksum-mismatch',
@@ -125,11 +130,13 @@ function agentOf(undici: Undici, environment: Readonly<Record<string, string>>):
   });
 }
 
+/** Undefined: the body is larger than `limit`. */
 async function save(
   body: AsyncIterable<Buffer>,
   file: string,
   checksum: Digest | undefined,
-): Promise<{ readonly size: number; readonly digest: Digest }> {
+  limit: number,
+): Promise<{ readonly size: number; readonly digest: Digest } | undefined> {
   const hasher = createDigestHasher(checksum ? digestAlgorithm(checksum) : 'sha256');
   await using target = await open(file, 'wx', 0o600);
   let size = 0;
@@ -137,6 +144,7 @@ async function save(
     hasher.update(chunk);
     await target.appendFile(chunk);
     size += chunk.byteLength;
+    if (size > limit) return undefined;
   }
   return { size, digest: hasher.digest() };
 }

@@ -40,8 +40,8 @@ export async function openContext(source: ContextSource, options: OpenContextOpt
       ]);
       const fetched = await fetchUrl(source.url, options);
       const description = redactUrl(source.url);
-      const { file, size } = fetched;
-      return openArchiveContext({ file, size, description, key: `http:${description}` }, options);
+      const { file, size, mtime } = fetched;
+      return openArchiveContext({ file, size, description, key: `http:${description}`, modified: mtime }, options);
     }
     case 'git':
       return openGitContext(source.url, options);
@@ -71,6 +71,7 @@ async function openGitContext(url: string, options: OpenContextOptions): Promise
       description: address.description,
       key: `git:${address.description}:${address.subdir}`,
       commit: checkout.commit,
+      time: checkout.committed,
       subfolder: address.subdir,
     });
     return { ...context, [Symbol.asyncDispose]: () => checkout[Symbol.asyncDispose]() };

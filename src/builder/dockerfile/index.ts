@@ -18,4 +18,5 @@ export {
   resolveMount,
 } from './read/mount.ts';
 export { instructionNames } from './read/structure.ts';
+export { goBool } from './text/directives.ts';
 export * from './types.ts';

@@ -5,13 +5,14 @@ import type { Digest } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
 import type { StepResult } from '../../sandbox/index.ts';
 import { proxyArguments, type RunOperation } from '../plan/index.ts';
+import type { BuildRequest } from '../types.ts';
 import { LogTail } from './log-tail.ts';
 import { mountInputs, type OpenedMounts, openMounts } from './mounts.ts';
 import { openStepRoot } from './step-root.ts';
 import type { StepContext, StepWork } from './types.ts';
 
 /** What BuildKit calls every build container; programs that print it make equal layers on every machine. */
-const hostname = 'buildkitsandbox';
+const defaultHostname = 'buildkitsandbox';
 
 export async function runStep(context: StepContext, operation: RunOperation): Promise<StepWork> {
   checkAllowed(context, operation);
@@ -23,12 +24,23 @@ export async function runStep(context: StepContext, operation: RunOperation): Pr
     keyed.push(key);
     if (input !== undefined) inputs.push(input);
   }
+  const { request } = context.environment;
+  const hostname = hostnameOf(request);
   return {
-    operation: { ...rest, mounts: keyed },
+    operation: {
+      ...rest,
+      mounts: keyed,
+      ...(hostname !== defaultHostname && { hostname }),
+      ...(request.extraHosts.length > 0 && { extraHosts: request.extraHosts }),
+    },
     dependsOnBelow: true,
     inputs,
     execute: () => execute(context, operation),
   };
+}
+
+function hostnameOf({ buildArgs }: BuildRequest): string {
+  return buildArgs.BUILDKIT_SANDBOX_HOSTNAME || defaultHostname;
 }
 
 async function execute(context: StepContext, operation: RunOperation): Promise<LayerRef> {
@@ -47,7 +59,7 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
         env: withProxies([...operation.env, ...mounts.env], { ...request.proxyEnv, ...request.buildArgs }),
         cwd: operation.cwd,
         user: operation.user,
-        hostname,
+        hostname: hostnameOf(request),
         network: operation.network,
         security: operation.security,
         mounts: await root.place(mounts.mounts),

@@ -71,6 +71,7 @@ export async function readBuildFlags(flags: ParsedFlags, around: BuildSurroundin
   const buildArgs = buildArguments(flags, around.env);
   const epoch = sourceDateEpoch(buildArgs, around.env);
   if (epoch !== undefined) buildArgs.SOURCE_DATE_EPOCH = String(epoch);
+  else if (around.env.SOURCE_DATE_EPOCH === 'context') buildArgs.SOURCE_DATE_EPOCH ??= 'context';
   const request: BuildRequest = {
     context: parseContext(contextText, around.stdin),
     ...(dockerfile !== undefined && { dockerfile }),
@@ -316,10 +317,15 @@ function checkPush(request: BuildRequest): void {
 
 function sourceDateEpoch(buildArgs: Readonly<Record<string, string>>, env: Environment): number | undefined {
   const text = buildArgs.SOURCE_DATE_EPOCH ?? env.SOURCE_DATE_EPOCH;
-  if (text === undefined || text === '') return undefined;
+  // The time of the context is known when that is opened.
+  if (text === undefined || text === '' || text === 'context') return undefined;
   const seconds = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!(seconds <= 253_402_300_799)) {
-    throw invalidFlag('SOURCE_DATE_EPOCH', `${JSON.stringify(text)} is not a number of seconds since 1970`);
+    throw invalidFlag(
+      'SOURCE_DATE_EPOCH',
+      `${JSON.stringify(text)} is not a number of seconds since 1970`,
+      'Write a number, or context for the time of the build context.',
+    );
   }
   return seconds;
 }
