@@ -8,7 +8,7 @@ import { type BuildContext, createHashMemo, type DirectoryTree, type HashMemo, o
 import { goBool } from './dockerfile/index.ts';
 import { isDockerfileUrl, readDockerfile, resolveContext } from './read-dockerfile.ts';
 import type { OpenedSource } from './solve/index.ts';
-import type { BuildPorts, BuildRequest, ContextSource, NamedContext } from './types.ts';
+import type { BuildPorts, BuildRequest, ContextSource } from './types.ts';
 
 export interface ContextFiles extends AsyncDisposable {
   /** The Dockerfile's text and the name messages call it by. @throws TsbuildError `build-dockerfile-missing` */
@@ -97,9 +97,7 @@ function ignoreFor(request: BuildRequest): string | undefined {
 }
 
 function namedSource({ namedContexts }: BuildRequest, name: string): ContextSource {
-  const named: NamedContext | undefined = [...namedContexts].find(
-    ([key]) => key.toLowerCase() === name.toLowerCase(),
-  )?.[1];
+  const named = namedContexts.get(name);
   if (named && named.kind !== 'image') return named;
   throw new TsbuildError({ code: 'internal', message: `the named context ${name} is no directory` });
 }

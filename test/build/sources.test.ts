@@ -35,6 +35,7 @@ beforeAll(async () => {
     'sub/b': 'b\n',
     'sub/Dockerfile': 'FROM scratch\nCOPY b /from-sub\n',
     'sub/Dockerfile.dockerignore': 'a\n',
+    'sub/Other': 'FROM scratch\nCOPY a /other\n',
   });
   writeFiles(folder.join('elsewhere'), {
     Outside: 'FROM scratch\nCOPY . /outside/\n',
@@ -81,7 +82,10 @@ const refused = (args: readonly string[], options: Partial<TsbuildOptions> = {})
   tsbuild(['build', '--progress', 'quiet', ...args], { home: folder.join('home'), cwd: folder.path, ...options });
 
 const files = (tree: FlatTree) => [...tree].flatMap(([path, { type }]) => (type === 'file' ? [path] : [])).sort();
-const all = ['.dockerignore', 'Dockerfile', 'a', 'sub/Dockerfile', 'sub/Dockerfile.dockerignore', 'sub/b'];
+const all = [
+  ...['.dockerignore', 'Dockerfile', 'a'],
+  ...['sub/Dockerfile', 'sub/Dockerfile.dockerignore', 'sub/Other', 'sub/b'],
+];
 
 describe('the Dockerfile', () => {
   test('stands in the context, the ignore file beside it', async () => {
@@ -98,6 +102,7 @@ describe('the Dockerfile', () => {
     expect(files(await treeOf(['-f', 'elsewhere/Outside', 'context']))).toEqual([
       'outside/sub/Dockerfile',
       'outside/sub/Dockerfile.dockerignore',
+      'outside/sub/Other',
       'outside/sub/b',
     ]);
     expect(files(await treeOf(['-f', 'elsewhere/Plain', 'context']))).toEqual(all.map((path) => `plain/${path}`));
@@ -145,7 +150,7 @@ describe('the context', () => {
   ])('may be %s', async (_, name) => {
     const input = readFileSync(folder.join('served', name));
     expect(files(await treeOf(['-'], { input }))).toEqual(all);
-    expect(files(await treeOf(['-f', 'sub/Dockerfile', '-'], { input }))).toEqual([]);
+    expect(files(await treeOf(['-f', 'sub/Other', '-'], { input }))).toEqual(['other']);
   });
 
   test('may be an archive at an address', async () => {
@@ -230,6 +235,25 @@ describe('a named context', () => {
     expect(files(await treeFrom(stages, ['--build-context', 'one=context']))).toEqual(['replaced']);
     const base = 'FROM scratch AS one\nRUN false\nFROM one\n';
     expect(files(await treeFrom(base, ['--build-context', 'ONE=docker-image://stored:1']))).toEqual(['stored']);
+    expect(files(await treeFrom(base, ['--target', 'one', '--build-context', 'one=context']))).toContain('sub/b');
+  });
+
+  test.each([
+    ['alpine', 'alpine:latest'],
+    ['alpine:latest', 'docker.io/library/alpine'],
+    ['docker.io/library/alpine', 'alpine'],
+    ['host.example:5000/a/b', 'host.example:5000/a/b:latest'],
+    ['alpine::linux/amd64', 'alpine'],
+  ])('%s is the image %s', async (name, reference) => {
+    const args = ['--platform', 'linux/amd64', '--build-context', `${name}=docker-image://stored:1`];
+    expect(files(await treeFrom(`FROM ${reference}\n`, args))).toEqual(['stored']);
+  });
+
+  test('for a platform counts for that one alone, and scratch is an empty image', async () => {
+    const args = ['--platform', 'linux/amd64', '--build-context', 'alpine=docker-image://scratch'];
+    const other = ['--build-context', 'alpine::linux/arm64=docker-image://stored:1'];
+    expect(files(await treeFrom('FROM alpine\n', [...args, ...other]))).toEqual([]);
+    expect(files(await treeFrom('FROM scratch\nCOPY --from=alpine / /\n', args))).toEqual([]);
   });
 
   test('that is a directory may be a base: its files are the first layer', async () => {

@@ -105,7 +105,7 @@ function treeSource(
   instruction: StageInstruction,
   images: ResolvedImages,
 ): TreeSource {
-  const found = findSource(parsed, survey.stages, stage.id, name, instruction, options);
+  const found = findSource(parsed, survey.stages, stage.id, name, instruction, stage.platform, options);
   return found.kind === 'image'
     ? { kind: 'image', image: requireImage(images, found.reference, stage.platform) }
     : found;

@@ -13,6 +13,7 @@ import {
 } from '../dockerfile/index.ts';
 import type { NamedContext, ResolvedImage } from '../types.ts';
 import { failAt } from './failure.ts';
+import { type FoundContext, findNamedContext } from './named-contexts.ts';
 import type { StageBase, TreeSource } from './types.ts';
 import { expand, globalArguments, platformArguments } from './variables.ts';
 
@@ -94,16 +95,18 @@ export function surveyStages(parsed: ParsedDockerfile, options: PlanOptions, ima
         )
       : options.targetPlatform;
     // BuildKit lets an unreachable stage have an empty base; the error waits until it is needed.
-    const base = baseOf(reference, stages, options);
+    const replaced = from.name ? findNamedContext(options.namedContexts, from.name, platform) : undefined;
+    const base = replaced ? contextBase(replaced) : baseOf(reference, stages, platform, options);
     const inherited = base.kind === 'stage' && !from.platform ? stages[base.stage]?.platform : undefined;
-    const triggers = triggersOf(parsed, from, base, platform, images, stages);
+    const triggers = replaced ? [] : triggersOf(parsed, from, base, platform, images, stages);
     stages.push({
       id,
       name: from.name,
       from,
       platform: inherited ?? platform,
       base,
-      instructions: [...triggers, ...instructions],
+      // A context given under the name of a stage stands in for all of it.
+      instructions: replaced ? [] : [...triggers, ...instructions],
       triggerCount: triggers.length,
     });
   }
@@ -126,7 +129,7 @@ export function surveyStages(parsed: ParsedDockerfile, options: PlanOptions, ima
     }
     for (const instruction of stage.instructions) {
       for (const name of sourceNames(instruction)) {
-        const source = findSource(parsed, stages, id, name, instruction, options);
+        const source = findSource(parsed, stages, id, name, instruction, stage.platform, options);
         if (source.kind === 'stage') visit(source.stage);
         if (source.kind === 'image') need(source.reference, stage.platform, instruction);
       }
@@ -146,6 +149,7 @@ export function findSource(
   current: number,
   name: string,
   instruction: StageInstruction,
+  platform: Platform,
   options: PlanOptions,
 ): FoundSource {
   const lower = name.toLowerCase();
@@ -165,11 +169,12 @@ export function findSource(
   }
   const earlier = stages.findLastIndex((stage) => stage.name === lower && stage.id < current);
   if (earlier < 0) refuseLaterStage(parsed, stages, current, name, instruction);
-  const context = options.namedContexts.get(lower) ?? options.namedContexts.get(name);
-  if (context)
-    return context.kind === 'image'
-      ? { kind: 'image', reference: context.reference }
-      : { kind: 'named-context', name: lower };
+  const found = findNamedContext(options.namedContexts, name, platform);
+  if (found) {
+    if (found.context.kind !== 'image') return { kind: 'named-context', name: found.name };
+    const { reference } = found.context;
+    return isScratch(reference) ? { kind: 'empty' } : { kind: 'image', reference };
+  }
   if (earlier >= 0) return { kind: 'stage', stage: earlier };
   if (lower === 'scratch') return { kind: 'empty' };
   return { kind: 'image', reference: name };
@@ -209,13 +214,25 @@ function sourceNames(instruction: StageInstruction): string[] {
   });
 }
 
-function baseOf(reference: string, earlier: readonly SurveyedStage[], options: PlanOptions): SurveyedBase {
+function contextBase({ name, context }: FoundContext): SurveyedBase {
+  if (context.kind !== 'image') return { kind: 'context', name };
+  return isScratch(context.reference) ? { kind: 'scratch' } : { kind: 'image', reference: context.reference };
+}
+
+/** The one image that is none. */
+function isScratch(reference: string): boolean {
+  return reference === 'docker-image://scratch';
+}
+
+function baseOf(
+  reference: string,
+  earlier: readonly SurveyedStage[],
+  platform: Platform,
+  options: PlanOptions,
+): SurveyedBase {
   const lower = reference.toLowerCase();
-  const context = options.namedContexts.get(lower) ?? options.namedContexts.get(reference);
-  if (context)
-    return context.kind === 'image'
-      ? { kind: 'image', reference: context.reference }
-      : { kind: 'context', name: lower };
+  const found = findNamedContext(options.namedContexts, reference, platform);
+  if (found) return contextBase(found);
   // The last stage of a name wins, as in BuildKit.
   const stage = earlier.findLastIndex((candidate) => candidate.name === lower);
   if (stage >= 0) return { kind: 'stage', stage };

@@ -31,7 +31,7 @@ export function parseContext(text: string, open: () => AsyncIterable<Uint8Array>
   });
 }
 
-/** `name=value` of `--build-context`. Names are compared in lower case, as stage names are. */
+/** `name=value` of `--build-context`. */
 export function parseNamedContext(text: string): { readonly name: string; readonly context: NamedContext } {
   const flag = '--build-context';
   const { name, value } = splitAssignment(text);
