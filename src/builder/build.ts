@@ -45,10 +45,11 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     isIgnored: await contexts.ignored(copiesFiles(parsed)),
   });
   refuseWarnings(parsed, warnings);
+  await using sandbox = new LazySandbox(request, ports);
   const environment: SolveEnvironment = {
     request,
     store: ports.store,
-    sandbox: lazySandbox(request, ports),
+    sandbox: () => sandbox.open(),
     baseImages: ports.baseImages,
     events: ports.events,
     now: ports.now,
@@ -195,12 +196,26 @@ function hintOf({ hint }: TsbuildError, reference: string, stageNames: readonly 
 }
 
 /** The sandbox is probed and announced when the first RUN needs it, once. */
-function lazySandbox({ isolation }: BuildRequest, { events, store }: BuildPorts): () => Promise<Sandbox> {
-  let opened: Promise<Sandbox> | undefined;
-  return () => {
-    opened ??= createSandbox({ isolation, events, scratch: store.temporaryFolder() });
-    return opened;
-  };
+class LazySandbox implements AsyncDisposable {
+  readonly #open: () => Promise<Sandbox>;
+  #opened: Promise<Sandbox> | undefined;
+
+  constructor({ isolation }: BuildRequest, { events, store }: BuildPorts) {
+    this.#open = () => createSandbox({ isolation, events, scratch: store.temporaryFolder() });
+  }
+
+  open(): Promise<Sandbox> {
+    this.#opened ??= this.#open();
+    return this.#opened;
+  }
+
+  /** Why it could not be opened, whoever asked for it knows. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#opened?.then(
+      (sandbox) => sandbox.close(),
+      () => {},
+    );
+  }
 }
 
 /** The build argument docker has to get an index even for one platform. */

@@ -81,4 +81,6 @@ class NoSandbox implements Sandbox {
   async run(): Promise<never> {
     throw unavailable('RUN needs a sandbox, and no rung of isolation works here', this.#passed);
   }
+
+  async close(): Promise<void> {}
 }

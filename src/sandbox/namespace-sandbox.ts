@@ -79,6 +79,11 @@ export class NamespaceSandbox implements Sandbox {
     }
   }
 
+  async close(): Promise<void> {
+    const network = await this.#shared;
+    await Promise.all([this.#helpers.close(), typeof network === 'object' ? network.close() : undefined]);
+  }
+
   /** What a step's network is here; the fallback of `default` is announced once. */
   async #network(step: StepSpec): Promise<'host' | 'none' | SharedNetwork> {
     if (step.network !== 'default') return step.network;

@@ -3,7 +3,7 @@
  * slirp4netns or pasta. One for all, because connecting one takes longer than most steps.
  * Invariant: the host's loopback cannot be reached from it, and it ends with this process, however that ends.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { distPath } from '../core/index.ts';
 import { firstExecutable } from './host-facts.ts';
@@ -14,6 +14,8 @@ export interface SharedNetwork {
   readonly namespace: string;
   /** Address at which names are resolved. */
   readonly forwarder: string;
+  /** Ends it; its programs are gone then. */
+  close(): Promise<void>;
 }
 
 interface Connector {
@@ -62,7 +64,17 @@ function connect({ kind, program, forwarder }: Connector): Promise<SharedNetwork
       child.unref();
       for (const stream of [child.stdin, report])
         if (stream && 'unref' in stream) (stream as { unref(): void }).unref();
-      resolve({ namespace: `/proc/${child.pid}/ns/net`, forwarder });
+      resolve({ namespace: `/proc/${child.pid}/ns/net`, forwarder, close: () => endOf(child) });
     });
+  });
+}
+
+/** At the end of its stdin it ends the connecting program, waits for it, and ends. */
+function endOf(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  child.ref();
+  return new Promise((resolve) => {
+    child.on('exit', () => resolve());
+    child.stdin?.end();
   });
 }

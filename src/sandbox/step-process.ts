@@ -39,6 +39,14 @@ export class Helpers {
     return done;
   }
 
+  /** Dismisses the one that stands ready. */
+  async close(): Promise<void> {
+    clearTimeout(this.#dismissal);
+    const ready = this.#ready;
+    this.#ready = undefined;
+    await ready?.dismiss();
+  }
+
   #take(): Helper {
     const ready = this.#ready;
     this.#ready = undefined;
@@ -52,7 +60,7 @@ export class Helpers {
     this.#ready = helper;
     this.#dismissal = setTimeout(() => {
       if (this.#ready === helper) this.#ready = undefined;
-      helper.dismiss();
+      void helper.dismiss();
     }, readiness).unref();
   }
 }
@@ -87,9 +95,12 @@ class Helper {
     for (const stream of this.#streams) stream.unref?.();
   }
 
-  dismiss(): void {
+  /** Settles when it is gone. */
+  async dismiss(): Promise<void> {
+    this.#child.ref();
     this.#child.kill('SIGKILL');
     for (const stream of this.#streams) stream.destroy();
+    await this.#ended.catch(() => {});
   }
 
   async run(spec: Buffer, options: RunOptions): Promise<HelperEnd> {

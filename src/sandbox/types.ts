@@ -106,6 +106,8 @@ export interface Sandbox {
    * @throws TsbuildError `sandbox-*` when the step could not be started; `cancelled` after an abort, when all its processes are gone
    */
   run(spec: StepSpec, options: RunOptions): Promise<StepResult>;
+  /** After the last step: ends what stands ready for another one, and waits until its processes are gone. */
+  close(): Promise<void>;
 }
 
 /** What a rung would need here: the findings of `tsbuild doctor`. */

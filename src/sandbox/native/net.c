@@ -89,11 +89,13 @@ int hold_network(const char *kind, const char *program) {
   set_capabilities(0);
   if (write(go[1], "", 1) != 1 || !wait_for_route(child)) {
     kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
     fail("network", ENETUNREACH, kind);
   }
   report_ready();
   char byte;
   while (read(0, &byte, 1) < 0 && errno == EINTR) continue;
   kill(child, SIGKILL);
+  (void)waitpid(child, NULL, 0);
   return 0;
 }

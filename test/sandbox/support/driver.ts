@@ -62,6 +62,7 @@ async function serve(): Promise<void> {
       void run(request, place, controller.signal).then(answer);
     }
   }
+  await sandbox.close();
 
   async function run(request: Extract<Request, { op: 'run' }>, place: string, signal: AbortSignal): Promise<Answer> {
     const out: Buffer[] = [];
