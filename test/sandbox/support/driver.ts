@@ -104,7 +104,7 @@ async function serve(): Promise<void> {
       return { ...common(), result };
     } catch (error) {
       if (!isTsbuildError(error)) return { ...common(), error: { code: 'thrown', message: String(error) } };
-      return { ...common(), error: { code: error.code, message: error.message } };
+      return { ...common(), error: { code: error.code, message: error.message, hint: error.hint } };
     }
   }
 }

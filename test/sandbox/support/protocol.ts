@@ -38,6 +38,6 @@ export interface Answer {
   readonly place?: string;
   readonly output?: string;
   readonly result?: StepResult;
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string | undefined };
   readonly reports?: readonly RungReport[];
 }

@@ -1,0 +1,42 @@
+/**
+ * The files of control groups and of procfs that say where they are: a port, because what a machine has of version 1 and
+ * of version 2 is decided when it starts.
+ */
+import { accessSync, constants, existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { hostFacts, readText } from './host-facts.ts';
+
+export interface ControlGroupFiles {
+  /** Whether this process is the machine's own root. */
+  readonly machineRoot: boolean;
+  /** '' when it cannot be read. */
+  read(path: string): string;
+  exists(path: string): boolean;
+  /** Whether this process may make a group in it. */
+  writable(directory: string): boolean;
+  /** @throws Error of the kernel */
+  write(path: string, value: string): void;
+  /** With its parents. @throws Error of the kernel */
+  make(directory: string): void;
+  /** @throws Error of the kernel: EBUSY while there are members */
+  remove(directory: string): void;
+}
+
+export function machineControlGroups(): ControlGroupFiles {
+  const { uid, initialUserNamespace } = hostFacts();
+  return {
+    machineRoot: uid === 0 && initialUserNamespace,
+    read: readText,
+    exists: existsSync,
+    writable(directory) {
+      try {
+        accessSync(directory, constants.W_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+    write: (path, value) => writeFileSync(path, value),
+    make: (directory) => void mkdirSync(directory, { recursive: true }),
+    remove: (directory) => rmdirSync(directory),
+  };
+}
