@@ -14,7 +14,7 @@ import {
   readManifest,
   selectPlatform,
 } from '../image/index.ts';
-import type { LayerRef, LocalStore, Store, StoredImage } from '../layers/index.ts';
+import type { LayerRef, Store } from '../layers/index.ts';
 
 export interface ImageView {
   readonly target: Descriptor;
@@ -25,18 +25,6 @@ export interface ImageView {
   readonly config: ImageConfig;
   /** Bytes of configuration and layers as they are kept or, for layers still at the registry, will come. */
   readonly size: number;
-}
-
-/** @throws TsbuildError `image-not-found` */
-export async function requireImage(store: LocalStore, name: string): Promise<StoredImage> {
-  const image = await store.findImage(name);
-  if (image) return image;
-  await store.resolve(name);
-  throw new TsbuildError({
-    code: 'image-unknown',
-    message: `the local store has no image ${name}`,
-    hint: 'See tsbuild images.',
-  });
 }
 
 /**

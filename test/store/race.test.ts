@@ -37,6 +37,7 @@ test(
     await place.tsbuild(['save', '-o', join(place.path, 'kept.tar'), 'kept:1']);
     // What an archive holds has uncompressed layers and so a manifest of its own: from now on loading it changes nothing.
     await place.tsbuild(['load', '-i', join(place.path, 'kept.tar')]);
+    await place.build(context, ['-t', 'moving:1', '--build-arg', 'ROUND=moving']);
     const expected = new Map([['docker.io/library/kept:1', namesInStore(place.home).get('docker.io/library/kept:1')]]);
     const faults: string[] = [];
     const done = new Map<string, number>();
@@ -73,6 +74,9 @@ test(
             expected.delete(full(`${own}:tag${round}`));
           }
         },
+        // Whoever builds it last has the name; what it stood for before may be pruned at once.
+        'build under a name of all': (round) => build(round, '-t', 'moving:1'),
+        'save under a name of all': () => must('save', '-o', `${own}.tar`, 'moving:1'),
         save: () => must('save', '-o', `${own}.tar`, `${own}:first`, 'kept:1'),
         push: () => must('push', '--quiet', pulled),
         check: () => must('store', 'check'),
@@ -95,7 +99,7 @@ test(
     expect(done.size).toBeGreaterThan(6);
     expect([...expected.values()]).not.toContain(undefined);
     const names = namesInStore(place.home);
-    names.delete(pulled);
+    for (const name of [pulled, 'docker.io/library/moving:1']) expect(names.delete(name)).toBe(true);
     expect(new Map([...names].sort())).toEqual(new Map([...expected].sort()));
     const check = await place.tsbuild(['store', 'check']);
     expect(check.text).toContain('Nothing is damaged');

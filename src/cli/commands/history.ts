@@ -3,7 +3,7 @@
 import { hostPlatform } from '../../core/index.ts';
 import type { Command } from '../command.ts';
 import { type Column, renderRecords } from '../print-records.ts';
-import { requireImage, viewImage } from '../stored-image.ts';
+import { viewImage } from '../stored-image.ts';
 import { formatBytes, formatSince, printable } from '../style.ts';
 import { withWiring } from '../wire.ts';
 
@@ -33,7 +33,7 @@ export const history: Command = {
       () => {},
       async (wiring) => {
         const store = await wiring.store();
-        const { target } = await requireImage(store, name);
+        const { target } = await store.useImage(name, session.signal);
         return await viewImage(store, target, hostPlatform(), session.signal);
       },
     );

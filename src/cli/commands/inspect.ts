@@ -11,7 +11,7 @@ import {
 } from '../../image/index.ts';
 import type { LocalStore } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
-import { type ImageView, requireImage, viewImage } from '../stored-image.ts';
+import { type ImageView, viewImage } from '../stored-image.ts';
 import { formatBytes, printable, type Style, styleFor, wantsColour } from '../style.ts';
 import { renderTemplate } from '../template.ts';
 import { withWiring } from '../wire.ts';
@@ -38,7 +38,7 @@ export const inspect: Command = {
         const store = await wiring.store();
         return await Promise.all(
           flags.positionals.map(async (name) => {
-            const { target } = await requireImage(store, name);
+            const { target } = await store.useImage(name, session.signal);
             return describe(
               await viewImage(store, target, platform, session.signal, { exactly: wanted !== undefined }),
               await namesOf(store, target.digest),

@@ -18,7 +18,7 @@ import { oneOf, type ParsedFlags } from '../args/flag.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
 import type { Session } from '../session.ts';
-import { completeManifests, requireImage } from '../stored-image.ts';
+import { completeManifests } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';
 import { withProgress } from '../with-progress.ts';
 import { namingImage, withoutDamage } from '../without-damage.ts';
@@ -64,8 +64,7 @@ async function pushNames(wanted: string, flags: ParsedFlags, session: Session, e
     for (const reference of flags.on('all-tags') ? await tagsOf(store, wanted) : [parseReference(wanted)]) {
       const name = formatReference(reference);
       const pushOne = async (): Promise<Descriptor> => {
-        const image = await requireImage(store, name);
-        await store.claim(image.target, signal);
+        const image = await store.useImage(name, signal);
         const chosen = await whatIsHere(store, image.target, flags.text('platform'), signal, events);
         const target = await publishImage(store, chosen, {
           compression,

@@ -3,7 +3,6 @@ import { TsbuildError } from '../../core/index.ts';
 import { familiarReference, parseReference } from '../../image/index.ts';
 import type { LocalStore } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
-import { requireImage } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';
 
 export const rmi: Command = {
@@ -23,7 +22,8 @@ export const rmi: Command = {
       async (wiring) => {
         const store = await wiring.store();
         for (const word of flags.positionals) {
-          for (const line of await remove(store, word, flags.on('force'))) session.stdout.write(`${line}\n`);
+          for (const line of await remove(store, word, flags.on('force'), session.signal))
+            session.stdout.write(`${line}\n`);
         }
         return 0;
       },
@@ -31,9 +31,10 @@ export const rmi: Command = {
   },
 };
 
-async function remove(store: LocalStore, word: string, force: boolean): Promise<string[]> {
-  if (force && !(await store.findImage(word))) return [];
-  const image = await requireImage(store, word);
+async function remove(store: LocalStore, word: string, force: boolean, signal: AbortSignal): Promise<string[]> {
+  const found = await store.findImage(word);
+  if (force && !found) return [];
+  const image = found ?? (await store.useImage(word, signal));
   const names = (await store.images()).flatMap((other) =>
     other.target.digest === image.target.digest && other.name !== undefined ? [other.name] : [],
   );

@@ -6,7 +6,7 @@ import type { LayerRef, LocalStore, SavedImage } from '../../layers/index.ts';
 import { oneOf } from '../args/flag.ts';
 import type { Command } from '../command.ts';
 import { writeOutput } from '../output-file.ts';
-import { fetchMissing, requireImage, viewImage } from '../stored-image.ts';
+import { fetchMissing, viewImage } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';
 import { namingImage, withoutDamage } from '../without-damage.ts';
 
@@ -76,8 +76,7 @@ export const save: Command = {
 
 /** Asked for by name an image carries that name; asked for by ID, none, as with docker save. */
 async function savedImage(store: LocalStore, word: string, signal: AbortSignal): Promise<SavedImage> {
-  const image = await requireImage(store, word);
-  await store.claim(image.target, signal);
+  const image = await store.useImage(word, signal);
   const byId = /^(sha256:)?[0-9a-f]{6,64}$/.test(word) || word.includes('@');
   return { target: image.target, names: image.name === undefined || byId ? [] : [image.name] };
 }

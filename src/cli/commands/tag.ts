@@ -2,7 +2,6 @@
 import { TsbuildError } from '../../core/index.ts';
 import { parseReference } from '../../image/index.ts';
 import type { Command } from '../command.ts';
-import { requireImage } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';
 
 export const tag: Command = {
@@ -25,7 +24,7 @@ export const tag: Command = {
       () => {},
       async (wiring) => {
         const store = await wiring.store();
-        await store.tagImage((await requireImage(store, source)).target, reference);
+        await store.tagImage((await store.useImage(source, session.signal)).target, reference);
       },
     );
     return 0;

@@ -16,7 +16,7 @@ import {
 import type { Store } from '../types.ts';
 import { blobMissing } from './failures.ts';
 
-/** Resolves to the layers that are not here. @throws TsbuildError `blob-missing` when the image's own manifest is not */
+/** Resolves to the configurations and layers that are not here. @throws TsbuildError `blob-missing` when the image's own manifest is not */
 export async function claimImage(
   store: Pick<Store, 'name' | 'hasBlob' | 'open' | 'resolve'>,
   target: Descriptor,
@@ -28,7 +28,8 @@ export async function claimImage(
   for (const part of partsOf(document)) {
     const isHere = store.hasBlob(part.digest);
     if (isHere && isDocument(part)) absent.push(...(await claimImage(store, part, signal)));
-    else if (!isHere && document.kind === 'manifest' && part !== document.config) absent.push(part.digest);
+    // The images of an index for other platforms need not be here.
+    else if (!isHere && document.kind === 'manifest') absent.push(part.digest);
   }
   return absent;
 }

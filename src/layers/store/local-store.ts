@@ -120,16 +120,25 @@ export class LocalStore implements Store {
   }
 
   async resolve(reference: string, signal: AbortSignal = neverAborted()): Promise<Descriptor> {
-    const image = await this.findImage(reference);
-    if (image) {
-      await this.claim(image.target, signal);
-      return image.target;
+    return (await this.useImage(reference, signal)).target;
+  }
+
+  /** Finds an image as `findImage` does and claims it. @throws TsbuildError `image-not-found`, `blob-missing` */
+  async useImage(nameOrId: string, signal: AbortSignal): Promise<StoredImage> {
+    for (let last: Digest | undefined; ; ) {
+      const image = await this.findImage(nameOrId);
+      if (image === undefined) throw imageNotFound(nameOrId);
+      const { target, absent = [] } = image;
+      // What a name stood for may be taken away as soon as the name stands for something else: then we look again.
+      const isSame = target.digest === last;
+      if (!isSame && !this.hasBlob(target.digest)) {
+        last = target.digest;
+        continue;
+      }
+      const lacking = await claimImage(this, target, signal);
+      if (isSame || lacking.every((digest) => absent.includes(digest))) return image;
+      last = target.digest;
     }
-    throw new TsbuildError({
-      code: 'image-not-found',
-      message: `the local store has no image ${reference}`,
-      hint: 'tsbuild images lists what there is; tsbuild pull fetches an image.',
-    });
   }
 
   async claim(target: Descriptor, signal: AbortSignal): Promise<void> {
@@ -285,6 +294,14 @@ export class LocalStore implements Store {
     this.#layers ??= import('./layer-work.ts').then(({ LayerWork }) => new LayerWork(this.#parts));
     return this.#layers;
   }
+}
+
+function imageNotFound(reference: string): TsbuildError {
+  return new TsbuildError({
+    code: 'image-not-found',
+    message: `the local store has no image ${reference}`,
+    hint: 'tsbuild images lists what there is; tsbuild pull fetches an image.',
+  });
 }
 
 function disposable(lock: KernelLock): AsyncDisposable {
