@@ -50,8 +50,16 @@ async function deliverOne(build: FinishedBuild, one: ExportRequest, ports: Build
     case 'docker': {
       await completeStore(build, ports);
       if (one.destination === undefined) return ports.delivery.load(build.target, names, signal);
-      const target = await reshaped(build, { ...one, compression: one.compression ?? 'uncompressed' }, ports);
-      return toFile(one.destination, ports, (out) => writeDockerArchive(store, [{ target, names }], out, signal));
+      const { compression = 'uncompressed' } = one;
+      const target = await reshaped(build, { ...one, compression }, ports);
+      const options = { keepCompression: compression !== 'uncompressed' };
+      if (compression === 'zstd') {
+        const message = 'docker load takes no zstd layers from an archive unless the engine keeps images in containerd';
+        ports.events({ kind: 'notice', level: 'warning', message });
+      }
+      return toFile(one.destination, ports, (out) =>
+        writeDockerArchive(store, [{ target, names }], out, signal, options),
+      );
     }
     case 'oci': {
       await completeStore(build, ports);

@@ -2,8 +2,8 @@
  * Writes images of the store as archives.
  *
  * A docker archive holds both forms, as `docker save` writes it today: `manifest.json` for engines that read only that,
- * and an OCI layout for those with an image store of OCI manifests. Its layers are uncompressed, so that loading it costs
- * no inflating and its layers' digests are their diff IDs.
+ * and an OCI layout for those with an image store of OCI manifests. Its layers are uncompressed unless asked otherwise, so
+ * that loading it costs no inflating and its layers' digests are their diff IDs.
  * Invariants: what describes the archive comes before the blobs, so a reader of the stream knows what is coming; the same
  * images give the same bytes; every blob is verified as it is written.
  */
@@ -46,6 +46,8 @@ export interface ArchiveOptions {
 export interface DockerArchiveOptions extends ArchiveOptions {
   /** Which image of an index to save; needed only where an index has several. */
   readonly platform?: Platform;
+  /** Leave the layers in the form the manifest names. Default: uncompressed. */
+  readonly keepCompression?: boolean;
 }
 
 /**
@@ -117,7 +119,7 @@ function layoutMembers(entries: readonly Descriptor[]): ArchiveMember[] {
 
 type WithSignal<T> = T & { readonly signal: AbortSignal };
 
-/** An image whose layers are uncompressed blobs of the store. */
+/** An image whose layers are in the store in the form they are saved in. */
 interface PlainImage {
   readonly names: readonly string[];
   readonly manifest: Descriptor;
@@ -140,6 +142,11 @@ async function plainImage(
     const blob = found.document.layers[i];
     if (blob === undefined) throw unequalLayers(target);
     const layer: LayerRef = { diffId, blob };
+    if (options.keepCompression) {
+      if (!store.hasBlob(blob.digest)) await options.ensure?.(layer, signal);
+      layers.push(blob);
+      continue;
+    }
     layers.push(
       await store.compress(layer, 'uncompressed', { signal, ...(options.ensure && { ensure: options.ensure }) }),
     );
