@@ -30,7 +30,7 @@ async function main(): Promise<never> {
       controller.abort(new TsbuildError({ code: 'interrupted', message: `stopped by ${name}` }));
     });
   }
-  process.exit(await runAction(processSession(controller.signal)));
+  process.exit(await runAction(processSession({ signal: controller.signal, takeSignals: () => () => {} })));
 }
 
 async function runAction(session: Session): Promise<number> {

@@ -55,6 +55,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     now: ports.now,
     openContext: (name) => contexts.open(name),
     readSecret,
+    onRunFailed: ports.onRunFailed,
   };
   const images: (BuiltImage & Pick<StageResult, 'chain'>)[] = [];
   for (const [index, plan] of plans.entries()) {

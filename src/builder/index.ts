@@ -7,4 +7,11 @@ export {
   type PlanDescription,
   type StepDescription,
 } from './plan/index.ts';
+export {
+  type PreparedRun,
+  prepareRun,
+  type RunPorts,
+  type RunRequest,
+  type Volume,
+} from './run-image.ts';
 export * from './types.ts';

@@ -1,8 +1,8 @@
 /** What the builder room takes and gives: the request a command line or an action amounts to, its ports, the result. */
-import type { EventSink } from '../core/index.ts';
+import type { EventSink, TsbuildError } from '../core/index.ts';
 import type { Compression, Descriptor, Digest, ImageConfig, Platform } from '../image/index.ts';
 import type { LayerRef, Store } from '../layers/index.ts';
-import type { Rung, StepLimits } from '../sandbox/index.ts';
+import type { Rung, RunOptions, StepLimits, StepResult } from '../sandbox/index.ts';
 
 export type ContextSource =
   | { readonly kind: 'directory'; readonly path: string }
@@ -129,6 +129,25 @@ export interface BuildPorts {
   readonly now: () => number;
   readonly stdout: NodeJS.WritableStream;
   readonly signal: AbortSignal;
+  /** Where a person may look at a RUN that failed; the build goes on to fail when it settles. */
+  readonly onRunFailed?: ((failure: FailedRun) => Promise<void>) | undefined;
+}
+
+/** A RUN that failed, while everything it had is still there. */
+export interface FailedRun {
+  readonly error: TsbuildError;
+  /** Aborted when the build is stopped, also by another step's failure. */
+  readonly signal: AbortSignal;
+  /**
+   * Runs a shell of the image with the step's root, mounts, variables, user and network. What it changes is thrown away.
+   * @throws TsbuildError `shell-missing`, `sandbox-*`
+   */
+  openShell(options: ShellOptions): Promise<StepResult>;
+}
+
+export interface ShellOptions extends Omit<RunOptions, 'signal'> {
+  /** TERM, where the image sets none. */
+  readonly term?: string | undefined;
 }
 
 export interface BuiltImage {

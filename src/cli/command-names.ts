@@ -2,6 +2,8 @@
 
 export const commandNames = [
   'build',
+  'debug',
+  'run',
   'pull',
   'push',
   'copy',

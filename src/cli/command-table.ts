@@ -14,6 +14,16 @@ export const commands: Readonly<Record<CommandName, CommandEntry>> = {
     group: 'Build',
     load: async () => (await import('./commands/build.ts')).build,
   },
+  debug: {
+    summary: 'build, and open a shell where a RUN fails or the target ends',
+    group: 'Build',
+    load: async () => (await import('./commands/debug.ts')).debug,
+  },
+  run: {
+    summary: 'run a command in an image, in the sandbox of RUN',
+    group: 'Build',
+    load: async () => (await import('./commands/run.ts')).run,
+  },
   pull: {
     summary: 'fetch an image from a registry',
     group: 'Registry',

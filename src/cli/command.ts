@@ -12,6 +12,8 @@ export interface Command {
   readonly examples?: readonly (readonly [line: string, what: string])[];
   /** How many words it takes beside flags. */
   readonly words: { readonly least: number; readonly most: number };
+  /** Words after the first are not flags of this command, whatever they look like. */
+  readonly firstWordEndsFlags?: boolean;
   /** Resolves to the exit code. Failures are thrown. */
   run(flags: ParsedFlags, session: Session): Promise<number>;
 }

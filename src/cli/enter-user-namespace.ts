@@ -16,6 +16,8 @@ export async function enterUserNamespace(isolation: string, session: Session): P
   if (session.user === 0 && isolation !== 'userns') return undefined;
   const { reexecInUserNamespace, wantsUserNamespace } = await import('../sandbox/index.ts');
   if (!wantsUserNamespace(isolation as 'auto' | Rung, session.env)) return undefined;
+  // They are passed on, and what this process ends with is the other's affair.
+  const giveBack = session.takeSignals(() => {});
   try {
     return await reexecInUserNamespace({
       argv: session.command,
@@ -25,5 +27,7 @@ export async function enterUserNamespace(isolation: string, session: Session): P
     if (isolation === 'userns' || !isTsbuildError(error) || !error.code.startsWith('sandbox-')) throw error;
     // The sandbox itself says what is weaker when a RUN step needs it; a build without RUN needs no namespace.
     return undefined;
+  } finally {
+    giveBack();
   }
 }

@@ -4,9 +4,12 @@
  */
 import { TsbuildError } from '../core/index.ts';
 import { run } from './run.ts';
-import { processSession } from './session.ts';
+import { processSession, type SignalTaker } from './session.ts';
 
 const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+
+/** A command that takes signals gets these as well; left alone they end this process, as ever. */
+const furtherSignals = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 
 /** Milliseconds. */
 const oneKeyPress = 300;
@@ -18,8 +21,10 @@ async function main(): Promise<never> {
   const controller = new AbortController();
   let stopped: number | undefined;
   let firstAt = 0;
+  let taker: SignalTaker | undefined;
   for (const [name, number] of Object.entries(signalNumbers)) {
-    process.on(name, () => {
+    process.on(name, (received: NodeJS.Signals) => {
+      if (taker) return taker(received);
       // One Ctrl-C can arrive twice: from the terminal, and passed on by the process that started this one.
       if (stopped !== undefined && Date.now() - firstAt < oneKeyPress) return;
       if (stopped !== undefined) exit(stopped);
@@ -34,7 +39,16 @@ async function main(): Promise<never> {
     controller.abort(error);
   });
   process.stderr.on('error', () => {});
-  const code = await run(process.argv.slice(2), processSession(controller.signal));
+  const takeSignals = (next: SignalTaker) => {
+    taker = next;
+    const pass = (name: NodeJS.Signals) => next(name);
+    for (const name of furtherSignals) process.on(name, pass);
+    return () => {
+      taker = undefined;
+      for (const name of furtherSignals) process.off(name, pass);
+    };
+  };
+  const code = await run(process.argv.slice(2), processSession({ signal: controller.signal, takeSignals }));
   exit(stopped ?? code);
 }
 

@@ -17,8 +17,8 @@ export interface BuildOutcome {
 
 /** Builds, writes the result files, and prints what stdout is to get. @throws TsbuildError */
 export async function runBuild(invocation: BuildInvocation, session: Session): Promise<BuildOutcome> {
-  const outcome = await withProgress(session, invocation.progress, 'Building', (events) =>
-    buildWith(invocation, session, events),
+  const outcome = await withProgress(session, invocation.progress, 'Building', (events, suspend) =>
+    buildWith(invocation, session, events, suspend),
   );
   const { result } = outcome;
   if (invocation.iidFile !== undefined) await writeResultFile(invocation.iidFile, imageIdOf(result));
@@ -38,7 +38,12 @@ export async function buildWith(
   invocation: BuildInvocation,
   session: Session,
   events: EventSink,
+  suspendProgress: () => () => void = () => () => {},
 ): Promise<BuildOutcome> {
+  const failureShell =
+    invocation.onError === 'shell'
+      ? await import('./failure-shell.ts').then((module) => module.failureShell)
+      : undefined;
   for (const message of invocation.warnings) events({ kind: 'notice', level: 'warning', message });
   return await withWiring(session, events, async (wiring) => {
     const [store, baseImages] = await Promise.all([wiring.store(), wiring.baseImages()]);
@@ -54,6 +59,7 @@ export async function buildWith(
         now: session.now,
         stdout: session.stdoutStream,
         signal: session.signal,
+        onRunFailed: failureShell?.(session, suspendProgress),
       }),
     );
     return { result, pushed: new Map(delivery.pushed) };
@@ -67,5 +73,6 @@ export function surroundingsOf(session: Session): BuildSurroundings {
     hostPlatform: hostPlatform(),
     stdoutIsTerminal: session.stdout.isTTY,
     stdin: session.stdin,
+    stdinIsTerminal: session.stdinIsTerminal,
   };
 }

@@ -2,11 +2,11 @@
  * One command line from its arguments to its exit code. What is not needed for a command that succeeds (help, the drawing
  * of errors) is imported when it is.
  */
-import { systemErrorCode } from '../core/index.ts';
 import { parseFlags } from './args/flag.ts';
 import type { Command } from './command.ts';
 import { commandNamed, commandNames, commandWords } from './command-names.ts';
 import { commands } from './command-table.ts';
+import { reportFailure } from './report-failure.ts';
 import type { Session } from './session.ts';
 
 export const exitCodes = { success: 0, failure: 1, usage: 2 } as const;
@@ -20,25 +20,6 @@ export async function run(argv: readonly string[], session: Session): Promise<nu
   }
 }
 
-/** Draws a failure on stderr and gives its exit code. When the reader of stdout is gone, nobody is there to be told. */
-export async function reportFailure(error: unknown, session: Session): Promise<number> {
-  const [{ renderError }, { wantsColour }, { exitCodeOf }] = await Promise.all([
-    import('./render-error.ts'),
-    import('./style.ts'),
-    import('./exit-code.ts'),
-  ]);
-  const { stderr, env, signal } = session;
-  if (systemErrorCode(signal.reason) === 'EPIPE') return 141;
-  stderr.write(
-    renderError(error, {
-      colour: wantsColour(env, stderr.isTTY),
-      columns: stderr.isTTY ? stderr.columns : 120,
-      debug: env.TSBUILD_DEBUG !== undefined && env.TSBUILD_DEBUG !== '' && env.TSBUILD_DEBUG !== '0',
-    }),
-  );
-  return exitCodeOf(error);
-}
-
 async function dispatch(argv: readonly string[], session: Session): Promise<number> {
   const [first, ...rest] = argv;
   if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
@@ -48,7 +29,7 @@ async function dispatch(argv: readonly string[], session: Session): Promise<numb
   const name = commandNamed(first);
   const command = await commands[name ?? 'build'].load();
   const words = name === undefined ? argv : rest;
-  const flags = parseFlags(words, command.flags);
+  const flags = parseFlags(words, command.flags, command.firstWordEndsFlags);
   if (flags.on('help')) return await helpFor(command, session);
   if (name === undefined) await refuseMistypedCommand(first, flags.positionals);
   await checkWords(command, flags.positionals);

@@ -10,6 +10,8 @@ export interface Terminal {
   write(text: string | Uint8Array): void;
 }
 
+export type SignalTaker = (name: NodeJS.Signals) => void;
+
 export interface Session {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: () => AsyncIterable<Uint8Array>;
@@ -19,6 +21,8 @@ export interface Session {
   readonly stdoutStream: NodeJS.WritableStream;
   readonly stderr: Terminal;
   readonly signal: AbortSignal;
+  /** Until the returned function is called, signals to this process go to `taker` and stop nothing else. */
+  readonly takeSignals: (taker: SignalTaker) => () => void;
   /** The program and its arguments, to run it again. */
   readonly command: readonly string[];
   /** Numeric ID of the user. */
@@ -28,7 +32,7 @@ export interface Session {
 }
 
 /** The session of this very process. */
-export function processSession(signal: AbortSignal): Session {
+export function processSession({ signal, takeSignals }: Pick<Session, 'signal' | 'takeSignals'>): Session {
   return {
     env: process.env,
     stdin: () => process.stdin,
@@ -41,6 +45,7 @@ export function processSession(signal: AbortSignal): Session {
     },
     stderr: terminalOf(process.stderr),
     signal,
+    takeSignals,
     command: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
     user: process.getuid?.() ?? 0,
     now: Date.now,

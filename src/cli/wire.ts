@@ -59,13 +59,14 @@ export class Wiring {
     return archive;
   }
 
-  async baseImages(): Promise<WiredBaseImages> {
+  /** @param events where fetching shows. Default: where everything does */
+  async baseImages(events: EventSink = this.#events): Promise<WiredBaseImages> {
     const [{ WiredBaseImages }, store] = await Promise.all([import('./ports/base-images.ts'), this.store()]);
     return new WiredBaseImages({
       store,
       repository: (reference) => this.repository(reference),
       openAddress: (address, signal) => this.openAddress(address, signal),
-      events: this.#events,
+      events,
       now: this.#session.now,
     });
   }

@@ -1,7 +1,7 @@
 /** Runs a piece of work with its progress on stderr, and says what a first Ctrl-C does. */
 import type { EventSink } from '../core/index.ts';
 import type { ProgressKind } from './args/progress-flag.ts';
-import { startProgress } from './progress/index.ts';
+import { type Progress, startProgress } from './progress/index.ts';
 import type { Session } from './session.ts';
 import { wantsColour } from './style.ts';
 
@@ -10,7 +10,7 @@ export async function withProgress<T>(
   session: Session,
   kind: ProgressKind,
   verb: string,
-  work: (events: EventSink) => Promise<T>,
+  work: (events: EventSink, suspend: Progress['suspend']) => Promise<T>,
 ): Promise<T> {
   const { stderr, env, signal, now } = session;
   const progress = startProgress(kind, verb, {
@@ -30,7 +30,7 @@ export async function withProgress<T>(
   const announce = () => progress.sink({ kind: 'notice', level: 'info', message: 'stopping; once more stops at once' });
   signal.addEventListener('abort', announce, { once: true });
   try {
-    return await work(progress.sink);
+    return await work(progress.sink, progress.suspend);
   } finally {
     signal.removeEventListener('abort', announce);
     progress.close();

@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'build-not-allowed'
   | 'build-secret-missing'
   | 'build-run-failed'
+  | 'shell-missing'
   | 'build-dockerfile-missing'
   | 'build-platform-unsupported'
   | 'build-check-failed'

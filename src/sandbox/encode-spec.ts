@@ -3,7 +3,7 @@
  * Invariant: a text with a NUL never reaches the helper; order matters only in that a mount's entries follow it.
  */
 import { TsbuildError } from '../core/index.ts';
-import type { RootFs, StepMount, StepSpec } from './types.ts';
+import type { RootFs, RunOptions, StepMount, StepSpec } from './types.ts';
 
 const tags = {
   rung: 1,
@@ -11,6 +11,8 @@ const tags = {
   grace: 3,
   legacyMounts: 4,
   singleId: 5,
+  terminal: 6,
+  input: 7,
   lower: 10,
   upper: 11,
   work: 12,
@@ -74,6 +76,7 @@ export interface StepSetting {
   /** Milliseconds between SIGTERM and SIGKILL after an abort. */
   readonly graceMilliseconds: number;
   readonly singleId: boolean;
+  readonly attach?: RunOptions['attach'];
   /** Behave as on a kernel before 5.2. */
   readonly legacyMounts: boolean;
   readonly network: keyof typeof networkNumbers;
@@ -126,6 +129,8 @@ function putSetting(writer: Writer, setting: StepSetting): void {
   writer.number(tags.grace, setting.graceMilliseconds);
   writer.flag(tags.legacyMounts, setting.legacyMounts);
   writer.flag(tags.singleId, setting.singleId);
+  writer.flag(tags.terminal, setting.attach?.terminal === true);
+  writer.flag(tags.input, setting.attach?.input === true);
   writer.number(tags.network, networkNumbers[setting.network]);
   if (setting.networkNamespace !== undefined) writer.text(tags.networkNamespace, setting.networkNamespace);
   writer.bytes(tags.resolvConf, Buffer.from(setting.resolvConf));

@@ -63,6 +63,7 @@ export class NamespaceSandbox implements Sandbox {
           parent: process.pid,
           graceMilliseconds,
           singleId,
+          attach: options.attach,
           legacyMounts,
           ...(typeof network === 'string' ? { network } : { network: 'joined', networkNamespace: network.namespace }),
           resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
@@ -158,7 +159,7 @@ function resultOf(end: HelperEnd, step: StepSpec, options: RunOptions): StepResu
     });
   }
   const exec = find(end, 'exec');
-  if (exec) options.onOutput('stderr', Buffer.from(execMessage(exec, step)));
+  if (exec) void options.onOutput('stderr', Buffer.from(execMessage(exec, step)));
   return {
     exit:
       exit.how === 'killed'

@@ -30,8 +30,9 @@ export class Helpers {
     this.#program = program;
   }
 
-  /** @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGTERM. */
+  /** @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGUSR2. */
   async run(spec: Buffer, options: RunOptions): Promise<HelperEnd> {
+    if (options.attach) return new Helper(this.#program, options.attach).run(spec, options);
     const helper = this.#take();
     this.#runs += 1;
     const done = helper.run(spec, options);
@@ -70,12 +71,13 @@ class Helper {
   readonly #child: ChildProcess;
   readonly #ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 
-  constructor(program: string) {
+  constructor(program: string, attach: RunOptions['attach'] = { input: false, terminal: false }) {
+    const output = attach.terminal ? 'inherit' : 'pipe';
     this.#child = spawn(program, ['run'], {
       argv0: 'tsbuild-sandbox',
       cwd: '/',
       env: {},
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+      stdio: [attach.input ? 'inherit' : 'ignore', output, output, 'pipe', 'pipe'],
     });
     this.#ended = endOf(this.#child, program);
     this.#ended.catch(() => {
@@ -107,11 +109,12 @@ class Helper {
     this.#child.ref();
     for (const stream of this.#streams) stream.ref?.();
     const records: Buffer[] = [];
-    this.#output(1).on('data', (chunk: Buffer) => options.onOutput('stdout', chunk));
-    this.#output(2).on('data', (chunk: Buffer) => options.onOutput('stderr', chunk));
-    this.#output(4).on('data', (chunk: Buffer) => records.push(chunk));
+    if (this.#child.stdout) handOn(this.#child.stdout, (chunk) => options.onOutput('stdout', chunk));
+    if (this.#child.stderr) handOn(this.#child.stderr, (chunk) => options.onOutput('stderr', chunk));
+    this.#records.on('data', (chunk: Buffer) => records.push(chunk));
     this.#input.end(spec);
-    const abort = () => this.#child.kill('SIGTERM');
+    options.onStart?.((name) => this.#child.kill(name));
+    const abort = () => this.#child.kill('SIGUSR2');
     options.signal.addEventListener('abort', abort, { once: true });
     try {
       const { code, signal } = await this.#ended;
@@ -125,14 +128,25 @@ class Helper {
     return this.#child.stdio[3] as Writable;
   }
 
-  #output(fd: 1 | 2 | 4): Readable {
-    return this.#child.stdio[fd] as Readable;
+  get #records(): Readable {
+    return this.#child.stdio[4] as Readable;
   }
 
   /** Sockets, all of them. */
   get #streams(): readonly { ref?(): void; unref?(): void; destroy(): void }[] {
-    return [this.#input, this.#output(1), this.#output(2), this.#output(4)];
+    return this.#child.stdio.flatMap((stream) => stream ?? []);
   }
+}
+
+/** Reads no further while the last chunk is being taken. */
+function handOn(stream: Readable, take: (chunk: Buffer) => unknown): void {
+  const resume = () => stream.resume();
+  stream.on('data', (chunk: Buffer) => {
+    const taken = take(chunk);
+    if (!(taken instanceof Promise)) return;
+    stream.pause();
+    taken.then(resume, resume);
+  });
 }
 
 function endOf(child: ChildProcess, helper: string): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {

@@ -82,7 +82,17 @@ export interface StepSpec {
 
 export interface RunOptions {
   readonly signal: AbortSignal;
-  readonly onOutput: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => void;
+  /** A promise holds the step's output back until it settles. With a terminal it is called for tsbuild's own words only. */
+  readonly onOutput: (stream: 'stdout' | 'stderr', chunk: Uint8Array) => unknown;
+  /** What of this process's streams the step has. Default: nothing to read, and its output goes to `onOutput`. */
+  readonly attach?: {
+    /** Its stdin is ours. */
+    readonly input: boolean;
+    /** It has a terminal of its own, shown on our stdin and stdout. */
+    readonly terminal: boolean;
+  };
+  /** Called when the step runs, with what sends signals to its main process. */
+  readonly onStart?: (send: (signal: NodeJS.Signals) => void) => void;
 }
 
 export interface StepResult {

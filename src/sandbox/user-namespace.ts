@@ -127,7 +127,7 @@ async function runInside(maps: IdMaps, argv: readonly string[], env: Environment
     env: { ...env, [userNamespaceMarker]: maps.kind },
     stdio: 'inherit',
   });
-  const signals = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const;
+  const signals = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
   const pass = (signal: NodeJS.Signals) => child.kill(signal);
   for (const signal of signals) process.on(signal, pass);
   try {

@@ -75,6 +75,7 @@ describe('a build without flags', () => {
       attestations: [],
       progress: 'auto',
       quiet: false,
+      onError: 'stop',
       iidFile: undefined,
       metadataFile: undefined,
       warnings: [],
@@ -218,8 +219,17 @@ describe('a flag', () => {
       ['--attest', 'type=provenance,mode=min', '--attest=type=sbom,disabled=true'],
       { attestations: [{ type: 'provenance', options: { mode: 'min' } }] },
     ],
+    [['--on-error=stop'], { onError: 'stop' }],
   ])('%j belongs to the command line itself', async (words, expected) => {
     expect(await parse(words)).toMatchObject(expected);
+  });
+
+  test('--on-error=shell needs a terminal on both sides', async () => {
+    const words = ['--on-error=shell'];
+    expect((await failure(words, { stdoutIsTerminal: true })).code).toBe('flag-invalid');
+    expect((await failure(words, { stdinIsTerminal: true })).code).toBe('flag-invalid');
+    const { onError } = await parse(words, { stdoutIsTerminal: true, stdinIsTerminal: true });
+    expect(onError).toBe('shell');
   });
 
   test.each([

@@ -3,9 +3,11 @@ import { constants } from 'node:os';
 import { TsbuildError } from '../../core/index.ts';
 import type { Digest } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
-import type { StepResult } from '../../sandbox/index.ts';
+import type { Sandbox, StepResult, StepSpec } from '../../sandbox/index.ts';
+import { findShell } from '../find-shell.ts';
 import { proxyArguments, type RunOperation } from '../plan/index.ts';
 import type { BuildRequest } from '../types.ts';
+import { latestMtime } from './created-mtime.ts';
 import { LogTail } from './log-tail.ts';
 import { mountInputs, type OpenedMounts, openMounts } from './mounts.ts';
 import { openStepRoot } from './step-root.ts';
@@ -47,42 +49,43 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
   const { environment, signal, step } = context;
   const { request } = environment;
   const sandbox = await environment.sandbox();
-  const root = await openStepRoot(context, sandbox.rung);
+  const { store } = environment;
+  const root = await openStepRoot({ ...context, store, ...latestMtime(request) }, sandbox.rung);
   let mounts: OpenedMounts | undefined;
   try {
     mounts = await openMounts(context, operation);
     const tail = new LogTail();
-    const result = await sandbox.run(
-      {
-        rootfs: root.rootfs,
-        args: operation.args,
-        env: withProxies([...operation.env, ...mounts.env], { ...request.proxyEnv, ...request.buildArgs }),
-        cwd: operation.cwd,
-        user: operation.user,
-        hostname: hostnameOf(request),
-        network: operation.network,
-        security: operation.security,
-        mounts: await root.place(mounts.mounts),
-        extraHosts: request.extraHosts,
-        limits: request.limits,
+    const spec: StepSpec = {
+      rootfs: root.rootfs,
+      args: operation.args,
+      env: withProxies([...operation.env, ...mounts.env], { ...request.proxyEnv, ...request.buildArgs }),
+      cwd: operation.cwd,
+      user: operation.user,
+      hostname: hostnameOf(request),
+      network: operation.network,
+      security: operation.security,
+      mounts: await root.place(mounts.mounts),
+      extraHosts: request.extraHosts,
+      limits: request.limits,
+    };
+    const result = await sandbox.run(spec, {
+      signal,
+      onOutput: (stream, chunk) => {
+        tail.add(chunk);
+        environment.events({ kind: 'step-output', id: context.id, stream, chunk });
       },
-      {
-        signal,
-        onOutput: (stream, chunk) => {
-          tail.add(chunk);
-          environment.events({ kind: 'step-output', id: context.id, stream, chunk });
-        },
-      },
-    );
+    });
     const failure = describeFailure(result, tail.lines().length > 0);
     if (failure) {
-      throw new TsbuildError({
+      const error = new TsbuildError({
         code: 'build-run-failed',
         message: `${step.title} ${failure.message}`,
         ...(failure.hint !== undefined && { hint: failure.hint }),
         source: step.location,
         log: tail.lines(),
       });
+      await showFailure(context, sandbox, spec, error);
+      throw error;
     }
     return await root.finish();
   } finally {
@@ -90,6 +93,24 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
     await root.release();
     await mounts?.release();
   }
+}
+
+/** In the root as the step left it: it is thrown away afterwards in any case. */
+async function showFailure(context: StepContext, sandbox: Sandbox, spec: StepSpec, error: TsbuildError): Promise<void> {
+  const { environment, signal } = context;
+  await environment.onRunFailed?.({
+    error,
+    signal,
+    openShell: async (options) => {
+      const tree = await environment.store.tree(context.below, context);
+      const shell = findShell(tree, spec.args[0]);
+      return sandbox.run({ ...spec, args: [shell], env: withTerm(spec.env, options.term) }, { ...options, signal });
+    },
+  });
+}
+
+function withTerm(env: readonly string[], term: string | undefined): readonly string[] {
+  return term === undefined || env.some((entry) => entry.startsWith('TERM=')) ? env : [...env, `TERM=${term}`];
 }
 
 /** The proxy variables, declared by an ARG or not. */

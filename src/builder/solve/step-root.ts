@@ -3,11 +3,20 @@
  * rung chroot, where nothing can be mounted, a plain copy that goes from step to step.
  * Invariant: `release` leaves nothing of a step that was not finished.
  */
-import { chainIdOf } from '../../image/index.ts';
-import type { LayerRef, RootCopy } from '../../layers/index.ts';
+import { chainIdOf, type Digest } from '../../image/index.ts';
+import type { ChainOptions, LayerRef, RootCopy, Store } from '../../layers/index.ts';
 import { mountPoints, type RootFs, type Rung, type StepMount } from '../../sandbox/index.ts';
-import { latestMtime } from './created-mtime.ts';
-import type { StepContext } from './types.ts';
+import type { Chain } from './types.ts';
+
+export interface RootParts extends ChainOptions {
+  readonly store: Store;
+  readonly below: Chain;
+  /** The chain ID of `below`; null for the empty one. */
+  readonly belowDigest: Digest | null;
+  readonly onNote: (sentence: string) => void;
+  /** See `WriteLayerOptions`. */
+  readonly latestMtime?: bigint;
+}
 
 export interface StepRoot {
   readonly rootfs: RootFs;
@@ -18,13 +27,12 @@ export interface StepRoot {
   release(): Promise<void>;
 }
 
-export function openStepRoot(context: StepContext, rung: Rung): Promise<StepRoot> {
-  return rung === 'chroot' ? plainRoot(context) : overlayRoot(context);
+export function openStepRoot(parts: RootParts, rung: Rung): Promise<StepRoot> {
+  return rung === 'chroot' ? plainRoot(parts) : overlayRoot(parts);
 }
 
-async function overlayRoot(context: StepContext): Promise<StepRoot> {
-  const { below, belowDigest, signal, ensure, onNote } = context;
-  const { store, request } = context.environment;
+async function overlayRoot(parts: RootParts): Promise<StepRoot> {
+  const { store, below, belowDigest, signal, ensure, onNote } = parts;
   const chain = await store.lowers(below, { ensure, signal, onNote });
   // overlayfs wants something beneath, even where there is nothing. No part of the chain: what a step removes of it is
   // no change of the image.
@@ -35,7 +43,7 @@ async function overlayRoot(context: StepContext): Promise<StepRoot> {
     rootfs: { kind: 'overlay', lowers: [...chain, scaffold], upper: draft.upper, work: draft.work },
     place: async (mounts) => mounts,
     finish: async () => {
-      const layer = await draft.diff({ signal, lowers: chain, ...latestMtime(request) });
+      const layer = await draft.diff({ signal, lowers: chain, ...boundOf(parts) });
       await draft.commit(chainIdOf(belowDigest ?? undefined, layer.diffId));
       committed = true;
       return layer;
@@ -46,9 +54,8 @@ async function overlayRoot(context: StepContext): Promise<StepRoot> {
   };
 }
 
-async function plainRoot(context: StepContext): Promise<StepRoot> {
-  const { below, signal, ensure, onNote } = context;
-  const { store, request } = context.environment;
+async function plainRoot(parts: RootParts): Promise<StepRoot> {
+  const { store, below, signal, ensure, onNote } = parts;
   const copy = await store.rootCopy(below, { ensure, signal, onNote });
   return {
     rootfs: { kind: 'directory', path: copy.path },
@@ -58,12 +65,16 @@ async function plainRoot(context: StepContext): Promise<StepRoot> {
       return left;
     },
     finish: async () => {
-      const layer = await copy.diff({ signal, ...latestMtime(request) });
+      const layer = await copy.diff({ signal, ...boundOf(parts) });
       copy.keep(layer);
       return layer;
     },
     release: () => copy.release(),
   };
+}
+
+function boundOf({ latestMtime }: RootParts): { latestMtime?: bigint } {
+  return latestMtime === undefined ? {} : { latestMtime };
 }
 
 /** @returns false for a mount that is the sandbox's to make */

@@ -5,7 +5,7 @@ import type { LayerRef, Store, Tree } from '../../layers/index.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
 import type { HashMemo } from '../context/index.ts';
 import type { Step, TreeSource } from '../plan/index.ts';
-import type { BaseImages, BuildRequest, SecretSource } from '../types.ts';
+import type { BaseImages, BuildPorts, BuildRequest, SecretSource } from '../types.ts';
 
 /** Layers, lowest first, that make one tree. */
 export type Chain = readonly LayerRef[];
@@ -43,6 +43,7 @@ export interface SolveEnvironment {
   /** The build context and the named ones, opened on first use. `undefined`: the main one. */
   readonly openContext: (name: string | undefined) => Promise<OpenedSource>;
   readonly readSecret: (source: SecretSource) => Promise<Uint8Array>;
+  readonly onRunFailed?: BuildPorts['onRunFailed'];
 }
 
 /** One step about to be done. */

@@ -122,6 +122,13 @@ export const buildFlags: readonly Flag[] = [
   { name: 'progress', value: 'KIND', group: output, help: 'auto (default), tty, plain, quiet or rawjson' },
   { name: 'quiet', short: 'q', group: output, help: 'print the image ID only' },
 
+  {
+    name: 'on-error',
+    value: 'WHAT',
+    group: running,
+    help: 'stop (default), or shell: open a shell where a RUN failed',
+  },
+
   { name: 'squash' },
   { name: 'security-opt', value: 'OPTION', many: true },
   { name: 'compress' },

@@ -27,6 +27,8 @@ export interface BuildInvocation {
   readonly attestations: readonly Attestation[];
   readonly progress: ProgressKind;
   readonly quiet: boolean;
+  /** What happens when a RUN fails; `shell`: a person may look at it, then the build fails. */
+  readonly onError: 'stop' | 'shell';
   readonly iidFile: string | undefined;
   readonly metadataFile: string | undefined;
   /** Sentences about flags that were accepted and do nothing. */
@@ -39,6 +41,8 @@ export interface BuildSurroundings {
   readonly hostPlatform: Platform;
   readonly stdoutIsTerminal: boolean;
   readonly stdin: () => AsyncIterable<Uint8Array>;
+  /** Default: it is none. */
+  readonly stdinIsTerminal?: boolean;
 }
 
 const proxyNames = ['http_proxy', 'https_proxy', 'ftp_proxy', 'no_proxy', 'all_proxy'].flatMap((name) => [
@@ -57,7 +61,11 @@ export async function parseBuildArguments(
 }
 
 /** The same, for arguments that were cut into flags already. */
-export async function readBuildFlags(flags: ParsedFlags, around: BuildSurroundings): Promise<BuildInvocation> {
+export async function readBuildFlags(
+  flags: ParsedFlags,
+  around: BuildSurroundings,
+  defaults: Partial<Pick<BuildInvocation, 'onError'>> = {},
+): Promise<BuildInvocation> {
   const contextText = onlyContext(flags.positionals);
   const warnings: string[] = [];
   const dockerfile = flags.text('file');
@@ -145,6 +153,7 @@ export async function readBuildFlags(flags: ParsedFlags, around: BuildSurroundin
       ? 'quiet'
       : oneOf('--progress', flags.text('progress') ?? around.env.BUILDKIT_PROGRESS ?? 'auto', progressKinds),
     quiet,
+    onError: onError(flags, around, defaults.onError),
     iidFile: flags.text('iidfile'),
     metadataFile: flags.text('metadata-file'),
     warnings,
@@ -260,7 +269,7 @@ function platforms(flags: ParsedFlags, host: Platform): Platform[] {
   return [...distinct.values()];
 }
 
-function networkMode(flags: ParsedFlags): BuildRequest['network'] {
+export function networkMode(flags: ParsedFlags): BuildRequest['network'] {
   return oneOf('--network', flags.text('network') ?? 'default', ['default', 'none', 'host']);
 }
 
@@ -269,13 +278,14 @@ function entitlement(text: string): string {
 }
 
 function isolation(flags: ParsedFlags, warnings: string[]): BuildRequest['isolation'] {
-  const value = flags.text('isolation');
-  if (value === undefined || value === '') return 'auto';
-  if (['default', 'process', 'hyperv'].includes(value)) {
-    warnings.push(`--isolation=${value} does nothing: it is meant for Windows containers`);
-    return 'auto';
-  }
-  return oneOf('--isolation', value, rungs);
+  const value = flags.text('isolation') ?? '';
+  if (!['default', 'process', 'hyperv'].includes(value)) return rungOf(flags);
+  warnings.push(`--isolation=${value} does nothing: it is meant for Windows containers`);
+  return 'auto';
+}
+
+export function rungOf(flags: ParsedFlags): BuildRequest['isolation'] {
+  return oneOf('--isolation', flags.text('isolation') || 'auto', rungs);
 }
 
 function cacheSpecs(flag: '--cache-from' | '--cache-to', flags: ParsedFlags): CacheSpec[] {
@@ -283,6 +293,22 @@ function cacheSpecs(flag: '--cache-from' | '--cache-to', flags: ParsedFlags): Ca
     .all(flag.slice(2))
     .filter(Boolean)
     .map((text) => parseCacheSpec(flag, text));
+}
+
+function onError(
+  flags: ParsedFlags,
+  around: BuildSurroundings,
+  otherwise: BuildInvocation['onError'] = 'stop',
+): BuildInvocation['onError'] {
+  const wanted = oneOf('--on-error', flags.text('on-error') ?? otherwise, ['stop', 'shell']);
+  if (wanted === 'shell' && !(around.stdoutIsTerminal && around.stdinIsTerminal)) {
+    throw invalidFlag(
+      '--on-error=shell',
+      'standard input and output are not a terminal, and a shell needs one',
+      'Run it in a terminal (with docker run -it, ssh -t, script -c), or leave the flag out.',
+    );
+  }
+  return wanted;
 }
 
 function callOf(flags: ParsedFlags): BuildInvocation['call'] {

@@ -55,26 +55,27 @@ const truths: Readonly<Record<string, boolean>> = {
 
 /**
  * Reads arguments by a table of flags. The switch `--help`/`-h` is always understood.
+ * @param firstWordEndsFlags what follows the first word is words, whatever it looks like
  * @throws TsbuildError `flag-unknown`, `flag-invalid`
  */
-export function parseFlags(argv: readonly string[], flags: readonly Flag[]): ParsedFlags {
+export function parseFlags(argv: readonly string[], flags: readonly Flag[], firstWordEndsFlags = false): ParsedFlags {
   const known: readonly Flag[] = [...flags, { name: 'help', short: 'h' }];
   const byName = new Map(known.map((flag) => [flag.name, flag]));
-  const { tokens } = parseArgs({
-    args: [...argv],
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-    options: Object.fromEntries(
-      known.map((flag) => [
-        flag.name,
-        {
-          type: flag.value === undefined ? ('boolean' as const) : ('string' as const),
-          ...(flag.short !== undefined && { short: flag.short }),
-        },
-      ]),
-    ),
-  });
+  const options = Object.fromEntries(
+    known.map((flag) => [
+      flag.name,
+      {
+        type: flag.value === undefined ? ('boolean' as const) : ('string' as const),
+        ...(flag.short !== undefined && { short: flag.short }),
+      },
+    ]),
+  );
+  const tokensOf = (args: readonly string[]) =>
+    parseArgs({ args: [...args], strict: false, allowPositionals: true, tokens: true, options }).tokens;
+  let tokens = tokensOf(argv);
+  const firstWord = firstWordEndsFlags ? tokens.find(({ kind }) => kind === 'positional')?.index : undefined;
+  const after = firstWord === undefined ? [] : argv.slice(firstWord + 1);
+  if (after.length > 0) tokens = tokensOf(argv.slice(0, argv.length - after.length));
   const values = new Map<string, string[]>();
   const positionals: string[] = [];
   for (const token of tokens) {
@@ -85,7 +86,7 @@ export function parseFlags(argv: readonly string[], flags: readonly Flag[]): Par
     const value = valueFor(flag, token.rawName, token.value, token.inlineValue);
     values.set(flag.name, [...(values.get(flag.name) ?? []), value]);
   }
-  return new ParsedFlags(values, positionals);
+  return new ParsedFlags(values, [...positionals, ...after]);
 }
 
 /** A failure that is the command line's fault, with the flag named as the user wrote it. */

@@ -1,5 +1,5 @@
 /** Chooses the renderer for a run and drives its redraws. */
-import type { EventSink } from '../../core/index.ts';
+import type { EventSink, TsbuildEvent } from '../../core/index.ts';
 import type { ProgressKind } from '../args/progress-flag.ts';
 import { styleFor } from '../style.ts';
 import { PlainRenderer } from './plain.ts';
@@ -17,6 +17,8 @@ export interface ProgressTarget {
 
 export interface Progress {
   readonly sink: EventSink;
+  /** Leaves the screen to someone else until the returned function is called; what happens meanwhile is shown then. */
+  readonly suspend: () => () => void;
   /** Stops redrawing and leaves the final state on the screen. May be called twice. */
   readonly close: () => void;
 }
@@ -31,10 +33,10 @@ export function startProgress(kind: ProgressKind, verb: string, target: Progress
   const style = styleFor(target.colour);
   switch (chosen) {
     case 'quiet':
-      return { sink: () => {}, close: () => {} };
+      return { sink: () => {}, suspend: () => () => {}, close: () => {} };
     case 'rawjson': {
       const renderer = new RawJsonRenderer({ write, now });
-      return { sink: (event) => renderer.handle(event), close: () => renderer.close() };
+      return { sink: (event) => renderer.handle(event), suspend: () => () => {}, close: () => renderer.close() };
     }
     case 'plain': {
       const renderer = new PlainRenderer({
@@ -53,16 +55,34 @@ export function startProgress(kind: ProgressKind, verb: string, target: Progress
   }
 }
 
-function driven(renderer: { handle: EventSink; close: () => void }, interval: number, tick: () => void): Progress {
-  const timer = setInterval(tick, interval);
+function driven(
+  renderer: { handle: EventSink; leave?: () => void; close: () => void },
+  interval: number,
+  tick: () => void,
+): Progress {
+  let suspended: TsbuildEvent[] | undefined;
+  const timer = setInterval(() => suspended ?? tick(), interval);
   timer.unref();
   let open = true;
+  const resume = () => {
+    const missed = suspended ?? [];
+    suspended = undefined;
+    for (const event of missed) renderer.handle(event);
+  };
   return {
     sink: (event) => {
-      if (open) renderer.handle(event);
+      if (suspended) suspended.push(event);
+      else if (open) renderer.handle(event);
+    },
+    suspend: () => {
+      tick();
+      renderer.leave?.();
+      suspended ??= [];
+      return resume;
     },
     close: () => {
       if (!open) return;
+      resume();
       open = false;
       clearInterval(timer);
       renderer.close();

@@ -56,6 +56,13 @@ export class TtyRenderer implements ProgressRenderer {
     this.#replace(this.#frame(size.columns, Math.max(2, size.rows - 1)), size.columns);
   }
 
+  /** The picture stays; the next one is drawn below whatever comes after it. */
+  leave(): void {
+    if (this.#hidden) this.#options.write(showCursor);
+    this.#hidden = false;
+    this.#shown = [];
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "chroot.h"
+#include "descriptor-channel.h"
 #include "inroot.h"
 #include "net.h"
 #include "orphans.h"
@@ -29,6 +30,7 @@
 #include "start.h"
 #include "step-mounts.h"
 #include "system-mounts.h"
+#include "terminal.h"
 #include "tree.h"
 #include "users.h"
 
@@ -90,34 +92,42 @@ static void set_up_names(const struct spec *spec) {
   if (spec->network == NETWORK_JOINED) join_network(spec->network_namespace);
 }
 
-/* stdin is the step's own /dev/null; stdout and stderr are pipes a user without privileges may open again. */
-static void set_up_output(const struct channels *channels, const struct identity *identity) {
-  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null >= 0 && dup2(null, 0) < 0) fail("stdio", errno, "/dev/null");
-  if (null >= 0) close(null);
+/* stdin is the step's own /dev/null, or a pipe; the ends of pipes are such that a user without privileges may open them again. */
+static void set_up_streams(const struct channels *channels, const struct identity *identity) {
+  int input = channels->input >= 0 ? channels->input : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (input >= 0 && dup2(input, 0) < 0) fail("stdio", errno, "stdin");
+  if (input >= 0) close(input);
   if (dup2(channels->output, 1) < 0 || dup2(channels->error, 2) < 0) fail("stdio", errno, "pipes");
   close(channels->output);
   close(channels->error);
-  (void)fchown(1, identity->uid, identity->gid);
-  (void)fchown(2, identity->uid, identity->gid);
+  for (int fd = channels->input >= 0 ? 0 : 1; fd < 3; fd++) (void)fchown(fd, identity->uid, identity->gid);
 }
 
-static pid_t start(const struct spec *spec, int root, const struct channels *channels, int *listener) {
+static void set_up_terminal(const struct terminal *terminal, int channel, const struct identity *identity) {
+  send_descriptor(channel, terminal->master);
+  for (int fd = 0; fd < 3; fd++)
+    if (dup2(terminal->slave, fd) < 0) fail("stdio", errno, "terminal");
+  /* The slave stays open here: to the master it is a hangup when nobody has it open for a moment. */
+  (void)fchown(0, identity->uid, (gid_t)-1);
+}
+
+static pid_t start(const struct spec *spec, int root, const struct channels *channels, const struct terminal *terminal, int *listener) {
   static struct identity identity;
   find_identity(root, spec->user, &identity);
   int cwd = open_in_root(root, spec->cwd, CREATE_DIRECTORY, false);
   if (cwd < 0) fail("cwd", errno, spec->cwd);
-  set_up_output(channels, &identity);
+  if (spec->terminal) set_up_terminal(terminal, channels->terminal, &identity);
+  else set_up_streams(channels, &identity);
   bool told = spec->single_id && !spec->insecure;
   int owners[2] = {-1, -1};
-  if (told) open_owner_channel(owners);
+  if (told) open_channel(owners);
   pid_t child = fork();
   if (child < 0) fail("fork", errno, "main process");
   if (child == 0) start_program(spec, &identity, cwd, owners[1]);
   close(cwd);
   if (told) {
     close(owners[1]);
-    *listener = receive_listener(owners[0]);
+    *listener = receive_descriptor(owners[0]);
   }
   /* The pipes end when the step's processes do. */
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -196,9 +206,13 @@ _Noreturn void run_init(const struct spec *spec, const struct channels *channels
   tie_to_supervisor(spec, channels->alive);
   umask(0);
   if (!alone) set_up_names(spec);
+  /* In a root without mounts there is no other devpts than the host's, and no name for what was opened of it. */
+  struct terminal terminal = {-1, -1};
+  if (spec->terminal && alone) terminal = open_terminal();
   int root = alone ? enter_chroot(spec) : enter_new_root(spec);
+  if (spec->terminal && !alone) terminal = open_terminal();
   int listener = -1;
-  pid_t main_process = start(spec, root, channels, &listener);
+  pid_t main_process = start(spec, root, channels, &terminal, &listener);
   int status = wait_for_main(main_process, alone, listener);
   end_everything(alone);
   if (alone) remove_files();

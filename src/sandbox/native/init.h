@@ -10,9 +10,11 @@
 
 /* Descriptors the supervisor gives to PID 1. */
 struct channels {
-  int output; /* write ends of the step's stdout and stderr */
+  int input;    /* read end of the step's stdin; -1: it has none */
+  int output;   /* write ends of its stdout and stderr; -1 with a terminal */
   int error;
-  int alive; /* a byte when PID 1 may go on; hung up when the supervisor is gone */
+  int terminal; /* where the master of its terminal is sent; -1: it has none */
+  int alive;    /* a byte when PID 1 may go on; hung up when the supervisor is gone */
 };
 
 _Noreturn void run_init(const struct spec *spec, const struct channels *channels);

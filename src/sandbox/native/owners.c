@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -32,38 +31,6 @@ struct change {
   uint32_t gid;
   int flags;
 };
-
-void open_owner_channel(int ends[2]) {
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) fail("seccomp", errno, "owner channel");
-}
-
-void send_listener(int channel, int listener) {
-  char control[CMSG_SPACE(sizeof listener)] = {0}, byte = 0;
-  struct iovec data = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  if (listener >= 0) {
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof listener);
-    memcpy(CMSG_DATA(header), &listener, sizeof listener);
-    if (sendmsg(channel, &message, MSG_NOSIGNAL) != 1) fail("seccomp", errno, "owner channel");
-    close(listener);
-  }
-  close(channel);
-}
-
-int receive_listener(int channel) {
-  char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
-  struct iovec data = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  int listener = -1;
-  ssize_t size = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
-  struct cmsghdr *header = size == 1 ? CMSG_FIRSTHDR(&message) : NULL;
-  if (header != NULL && header->cmsg_type == SCM_RIGHTS) memcpy(&listener, CMSG_DATA(header), sizeof listener);
-  close(channel);
-  return listener;
-}
 
 static struct change change_of(const struct seccomp_data *call) {
   const __u64 *args = call->args;

@@ -6,15 +6,6 @@
 #ifndef TSBUILD_OWNERS_H
 #define TSBUILD_OWNERS_H
 
-/* A pair of sockets over which the step's main process hands its listener to PID 1. */
-void open_owner_channel(int ends[2]);
-
-/* Main process: sends the listener, when there is one, and closes both. */
-void send_listener(int channel, int listener);
-
-/* PID 1: the listener, or -1 when there is none. Waits until the main process has sent it or ended. */
-int receive_listener(int channel);
-
 /* Answers one call. */
 void answer_owner_call(int listener);
 

@@ -126,6 +126,8 @@ static bool take_entry(struct spec *spec, const struct entry *entry) {
     case TAG_GRACE: return number_of(entry, 3600000, &spec->grace);
     case TAG_LEGACY_MOUNTS: return flag_of(entry, &spec->legacy_mounts);
     case TAG_SINGLE_ID: return flag_of(entry, &spec->single_id);
+    case TAG_TERMINAL: return flag_of(entry, &spec->terminal);
+    case TAG_INPUT: return flag_of(entry, &spec->input);
     case TAG_LOWER: return add_text(entry, &spec->root.lowers);
     case TAG_UPPER: return text_of(entry, &spec->root.upper);
     case TAG_WORK: return text_of(entry, &spec->root.work);

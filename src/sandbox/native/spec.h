@@ -19,6 +19,8 @@ enum spec_tag {
   TAG_GRACE = 3,
   TAG_LEGACY_MOUNTS = 4,
   TAG_SINGLE_ID = 5,
+  TAG_TERMINAL = 6,
+  TAG_INPUT = 7,
   TAG_LOWER = 10,
   TAG_UPPER = 11,
   TAG_WORK = 12,
@@ -100,6 +102,8 @@ struct spec {
   uint64_t grace;           /* milliseconds between SIGTERM and SIGKILL */
   bool legacy_mounts;       /* behave as on a kernel without open_tree */
   bool single_id;           /* the user namespace maps one ID: ownership cannot change */
+  bool terminal;            /* the step's streams are a terminal, passed on to and from descriptors 0 and 1 */
+  bool input;               /* descriptor 0 is passed on to the step */
   struct root root;
   struct texts args;
   struct texts env;

@@ -20,9 +20,10 @@
 #include <unistd.h>
 
 #include "caps.h"
-#include "owners.h"
+#include "descriptor-channel.h"
 #include "report.h"
 #include "seccomp.h"
+#include "terminal.h"
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -85,7 +86,7 @@ static void give_up_privileges(const struct spec *spec, const struct identity *i
   if (!spec->insecure || filter_network) {
     int listener = install_filter((spec->single_id ? FILTER_PRETEND_OWNERSHIP : 0) | (no_namespaces ? FILTER_OPTIONAL : 0) |
                                   (filter_network ? FILTER_NETWORK : 0));
-    if (owners >= 0) send_listener(owners, listener);
+    if (owners >= 0) send_descriptor(owners, listener);
   }
   if (!spec->insecure) bound_capabilities();
   take_identity(spec, identity);
@@ -128,6 +129,7 @@ static int execute(const struct spec *spec, char *const *env) {
 
 _Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd, int owners) {
   setsid();
+  if (spec->terminal) control_terminal();
   reset_signals();
   umask(0022);
   char **env = environment(spec, identity);

@@ -1,7 +1,7 @@
 /*
  * Clones PID 1, passes the step's output on, and turns an abort into SIGTERM and, after the grace time, SIGKILL.
  * The step writes to real pipes, as in any container engine, because /dev/stdout cannot be opened when it is a socket,
- * which is what Node gives its children; the bytes are spliced on.
+ * which is what Node gives its children, or to a terminal of its own; the bytes are passed on.
  * Runs in: the namespaces and with the capabilities of tsbuild.
  */
 #include "supervise.h"
@@ -19,18 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptor-channel.h"
 #include "init.h"
+#include "relay.h"
 #include "report.h"
 #include "spec.h"
+#include "terminal.h"
 
-enum { SPEC_FD = 3, CHUNK = 1 << 16 };
-
-struct relay {
-  int from; /* -1: at its end */
-  int to;
-  bool full; /* wait until `to` takes more */
-  bool copy; /* splice does not work for this target */
-};
+enum { SPEC_FD = 3, OUTPUT = 0, ERROR = 1, INPUT = 2, RELAYS = 3 };
 
 static unsigned long new_namespaces(const struct spec *spec) {
   if (spec->rung == RUNG_CHROOT) return 0;
@@ -56,53 +52,21 @@ static void tie_to_parent(const struct spec *spec) {
   if (spec->parent != 0 && (uint64_t)getppid() != spec->parent) _exit(SETUP_FAILED);
 }
 
-static ssize_t pass_on(struct relay *relay) {
-  if (!relay->copy) {
-    ssize_t moved = splice(relay->from, NULL, relay->to, NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    if (moved >= 0 || errno != EINVAL) return moved;
-    relay->copy = true;
-  }
-  static char buffer[4096];
-  ssize_t size = read(relay->from, buffer, sizeof buffer);
-  for (ssize_t sent = 0; sent < size;) {
-    ssize_t wrote = write(relay->to, buffer + sent, (size_t)(size - sent));
-    if (wrote > 0) sent += wrote;
-    else if (errno == EAGAIN) (void)poll(&(struct pollfd){.fd = relay->to, .events = POLLOUT}, 1, -1);
-    else if (errno != EINTR) return -1;
-  }
-  return size;
-}
-
-static void advance(struct relay *relay, short ready) {
-  if (relay->from < 0 || ready == 0) return;
-  relay->full = false;
-  ssize_t moved = pass_on(relay);
-  if (moved > 0 || (moved < 0 && errno == EINTR)) return;
-  if (moved < 0 && errno == EAGAIN) {
-    relay->full = true;
-    return;
-  }
-  close(relay->from);
-  relay->from = -1;
-}
-
-static struct pollfd interest(const struct relay *relay) {
-  if (relay->from < 0) return (struct pollfd){.fd = -1};
-  return relay->full ? (struct pollfd){.fd = relay->to, .events = POLLOUT}
-                     : (struct pollfd){.fd = relay->from, .events = POLLIN};
-}
-
 static int64_t milliseconds_now(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* From tsbuild: SIGTERM to the step and, after the grace time, SIGKILL. Other signals are the step's own affair. */
+#define ABORT SIGUSR2
+
 struct watch {
   const struct spec *spec;
   pid_t init;
   int signals;
   int64_t deadline; /* 0: not aborted */
+  int master;       /* of the step's terminal; -1: it has none */
   bool ended;
   int status;
 };
@@ -114,8 +78,13 @@ static void take_signal(struct watch *watch) {
     if (waitpid(watch->init, &watch->status, WNOHANG) == watch->init) watch->ended = true;
     return;
   }
-  if (watch->deadline == 0) watch->deadline = milliseconds_now() + (int64_t)watch->spec->grace;
-  if (!watch->ended) kill(watch->init, (int)info.ssi_signo);
+  if (info.ssi_signo == SIGWINCH) {
+    if (watch->master >= 0) copy_window_size(watch->master);
+    return;
+  }
+  bool abort = info.ssi_signo == ABORT;
+  if (abort && watch->deadline == 0) watch->deadline = milliseconds_now() + (int64_t)watch->spec->grace;
+  if (!watch->ended) kill(watch->init, abort ? SIGTERM : (int)info.ssi_signo);
 }
 
 static int time_left(struct watch *watch) {
@@ -129,13 +98,14 @@ static int time_left(struct watch *watch) {
 }
 
 /* Until PID 1 is gone, and with it every process of the step, and all they wrote has been passed on. */
-static void pass_output(struct watch *watch, struct relay relays[2]) {
-  while (!watch->ended || relays[0].from >= 0 || relays[1].from >= 0) {
-    struct pollfd events[3] = {{.fd = watch->signals, .events = POLLIN}, interest(&relays[0]), interest(&relays[1])};
+static void pass_streams(struct watch *watch, struct relay relays[RELAYS]) {
+  while (!watch->ended || relays[OUTPUT].from >= 0 || relays[ERROR].from >= 0) {
+    struct pollfd events[1 + RELAYS] = {{.fd = watch->signals, .events = POLLIN}};
+    for (int i = 0; i < RELAYS; i++) events[1 + i] = relay_interest(&relays[i]);
     int timeout = time_left(watch);
-    if (poll(events, 3, timeout) < 0 && errno != EINTR) fail("supervise", errno, "poll");
+    if (poll(events, 1 + RELAYS, timeout) < 0 && errno != EINTR) fail("supervise", errno, "poll");
     if (events[0].revents != 0) take_signal(watch);
-    for (int i = 0; i < 2; i++) advance(&relays[i], events[i + 1].revents);
+    for (int i = 0; i < RELAYS; i++) relay_advance(&relays[i], events[1 + i].revents);
   }
 }
 
@@ -147,6 +117,9 @@ static int watch_signals(void) {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGHUP);
   sigaddset(&set, SIGQUIT);
+  sigaddset(&set, SIGUSR1);
+  sigaddset(&set, SIGWINCH);
+  sigaddset(&set, ABORT);
   sigprocmask(SIG_BLOCK, &set, NULL);
   int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd < 0) fail("supervise", errno, "signalfd");
@@ -154,8 +127,59 @@ static int watch_signals(void) {
   return fd;
 }
 
+/* Read end first, but `terminal`: ours first. -1: not used. */
+struct pipes {
+  int input[2];
+  int output[2];
+  int error[2];
+  int terminal[2];
+  int alive[2];
+};
+
 static void open_pipe(int ends[2]) {
   if (pipe2(ends, O_CLOEXEC) != 0) fail("supervise", errno, "pipe");
+}
+
+static struct pipes open_pipes(const struct spec *spec) {
+  struct pipes pipes = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+  open_pipe(pipes.alive);
+  if (spec->terminal) {
+    open_channel(pipes.terminal);
+    return pipes;
+  }
+  open_pipe(pipes.output);
+  open_pipe(pipes.error);
+  if (spec->input) open_pipe(pipes.input);
+  return pipes;
+}
+
+enum side { OURS, THEIRS };
+
+static void close_ends(const struct pipes *pipes, enum side side) {
+  const int ends[] = {pipes->input[1], pipes->output[0], pipes->error[0], pipes->terminal[0], pipes->alive[1],
+                      pipes->input[0], pipes->output[1], pipes->error[1], pipes->terminal[1], pipes->alive[0]};
+  for (int i = side == OURS ? 0 : 5; i < (side == OURS ? 5 : 10); i++)
+    if (ends[i] >= 0) close(ends[i]);
+}
+
+static void relay_pipes(const struct pipes *pipes, struct relay relays[RELAYS]) {
+  relays[OUTPUT] = (struct relay){.from = pipes->output[0], .to = 1};
+  relays[ERROR] = (struct relay){.from = pipes->error[0], .to = 2};
+  relays[INPUT] = (struct relay){.from = pipes->input[1] >= 0 ? 0 : -1, .to = pipes->input[1], .owns_to = true};
+  for (int i = 0; i < RELAYS; i++)
+    if (relays[i].to >= 0) fcntl(relays[i].to, F_SETFL, fcntl(relays[i].to, F_GETFL) | O_NONBLOCK);
+}
+
+/* PID 1 sends the terminal when the step is about to start, or ends without. */
+static void relay_terminal(struct watch *watch, int channel, struct relay relays[RELAYS]) {
+  watch->master = receive_descriptor(channel);
+  for (int i = 0; i < RELAYS; i++) relays[i] = (struct relay){.from = -1, .to = -1};
+  if (watch->master < 0) return;
+  copy_window_size(watch->master);
+  relays[OUTPUT] = (struct relay){.from = dup(watch->master), .to = without_waiting(1, O_WRONLY)};
+  if (!watch->spec->input) return;
+  make_terminal_raw();
+  relays[INPUT] = (struct relay){.from = 0, .to = watch->master};
 }
 
 int supervise(void) {
@@ -166,28 +190,27 @@ int supervise(void) {
   spec_read(&spec, SPEC_FD);
   close(SPEC_FD);
   tie_to_parent(&spec);
-  setsid();
-  struct watch watch = {.spec = &spec, .signals = watch_signals()};
-  int output[2], error[2], alive[2];
-  open_pipe(output);
-  open_pipe(error);
-  open_pipe(alive);
+  /* With a terminal it stays in the group of tsbuild, which is told when the window changes. */
+  if (!spec.terminal) setsid();
+  struct watch watch = {.spec = &spec, .signals = watch_signals(), .master = -1};
+  struct pipes pipes = open_pipes(&spec);
   watch.init = (pid_t)syscall(SYS_clone, new_namespaces(&spec) | SIGCHLD, NULL, NULL, NULL, NULL);
   if (watch.init < 0) fail("namespaces", errno, "clone");
   if (watch.init == 0) {
-    close(output[0]);
-    close(error[0]);
-    close(alive[1]);
+    close_ends(&pipes, OURS);
     close(watch.signals);
-    run_init(&spec, &(struct channels){.output = output[1], .error = error[1], .alive = alive[0]});
+    run_init(&spec, &(struct channels){
+      .input = pipes.input[0], .output = pipes.output[1], .error = pipes.error[1],
+      .terminal = pipes.terminal[1], .alive = pipes.alive[0],
+    });
   }
-  close(output[1]);
-  close(error[1]);
-  close(alive[0]);
+  close_ends(&pipes, THEIRS);
   join_cgroups(&spec, watch.init);
-  if (write(alive[1], "", 1) != 1 && errno != EPIPE) fail("supervise", errno, "pipe");
-  struct relay relays[2] = {{.from = output[0], .to = 1}, {.from = error[0], .to = 2}};
-  for (int fd = 1; fd <= 2; fd++) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-  pass_output(&watch, relays);
+  if (write(pipes.alive[1], "", 1) != 1 && errno != EPIPE) fail("supervise", errno, "pipe");
+  static struct relay relays[RELAYS];
+  if (spec.terminal) relay_terminal(&watch, pipes.terminal[0], relays);
+  else relay_pipes(&pipes, relays);
+  pass_streams(&watch, relays);
+  restore_terminal();
   return WIFEXITED(watch.status) ? WEXITSTATUS(watch.status) : SETUP_FAILED;
 }

@@ -1,0 +1,161 @@
+/**
+ * One command in an image, in the sandbox that RUN has: to look at what was built without an engine.
+ * Invariant: the image is not changed; what the command writes to its root is thrown away.
+ */
+import { statSync } from 'node:fs';
+import { posix } from 'node:path';
+import { TsbuildError } from '../core/index.ts';
+import type { RuntimeConfig } from '../image/index.ts';
+import {
+  createSandbox,
+  type RunOptions,
+  type Sandbox,
+  type StepLimits,
+  type StepMount,
+  type StepResult,
+} from '../sandbox/index.ts';
+import { findShell } from './find-shell.ts';
+import { openStepRoot, type StepRoot } from './solve/step-root.ts';
+import { chainDigest } from './solve/types.ts';
+import type { BuildPorts, BuildRequest, ResolvedImage } from './types.ts';
+
+export interface RunRequest {
+  /** After the entrypoint, in place of the image's command; `shell`: the shell the image has, without its entrypoint. */
+  readonly command: readonly string[] | 'shell';
+  /** Instead of the image's; [] for none. */
+  readonly entrypoint?: readonly string[];
+  /** `NAME=value`, over the image's. */
+  readonly env: readonly string[];
+  readonly cwd?: string;
+  readonly user?: string;
+  readonly hostname: string;
+  readonly network: BuildRequest['network'];
+  readonly extraHosts: BuildRequest['extraHosts'];
+  readonly volumes: readonly Volume[];
+  readonly tmpfs: readonly string[];
+  readonly limits: StepLimits;
+  readonly isolation: BuildRequest['isolation'];
+}
+
+/** A file or directory of this machine. */
+export interface Volume {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+export interface PreparedRun extends AsyncDisposable {
+  run(options: RunOptions): Promise<StepResult>;
+}
+
+export type RunPorts = Pick<BuildPorts, 'store' | 'baseImages' | 'events' | 'signal'>;
+
+const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/**
+ * Brings the layers here and unpacks them, so that `run` only runs.
+ * @throws TsbuildError `usage` for an image without a command, `shell-missing`, `sandbox-*`
+ */
+export async function prepareRun(image: ResolvedImage, request: RunRequest, ports: RunPorts): Promise<PreparedRun> {
+  const { store, baseImages, events, signal } = ports;
+  const chain = {
+    signal,
+    ensure: async (layer: ResolvedImage['layers'][number], inner: AbortSignal) => {
+      if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
+    },
+    onNote: (message: string) => events({ kind: 'notice', level: 'warning', message }),
+  };
+  const args = argumentsOf(image.config.config, request);
+  const command = args === 'shell' ? [findShell(await store.tree(image.layers, chain))] : args;
+  if (command.length === 0) {
+    throw new TsbuildError({
+      code: 'usage',
+      message: `${image.reference} has neither an ENTRYPOINT nor a CMD`,
+      hint: `Name a command: tsbuild run ${image.reference} COMMAND`,
+    });
+  }
+  const mounts = mountsOf(request);
+  const sandbox = await createSandbox({ isolation: request.isolation, events, scratch: store.temporaryFolder() });
+  refuseVolumes(sandbox, request.volumes);
+  const root = await openStepRoot(
+    { ...chain, store, below: image.layers, belowDigest: chainDigest(image.layers) },
+    sandbox.rung,
+  );
+  try {
+    const left = await root.place(mounts);
+    return prepared(root, (options) =>
+      sandbox.run(
+        {
+          rootfs: root.rootfs,
+          args: command,
+          env: environmentOf(image.config.config, request),
+          cwd: request.cwd ?? (image.config.config.WorkingDir || '/'),
+          user: request.user ?? image.config.config.User ?? '',
+          hostname: request.hostname,
+          network: request.network,
+          security: 'sandbox',
+          mounts: left,
+          extraHosts: request.extraHosts,
+          limits: request.limits,
+        },
+        options,
+      ),
+    );
+  } catch (error) {
+    await root.release();
+    throw error;
+  }
+}
+
+function prepared(root: StepRoot, run: PreparedRun['run']): PreparedRun {
+  return { run, [Symbol.asyncDispose]: () => root.release() };
+}
+
+function argumentsOf({ Entrypoint = [], Cmd = [] }: RuntimeConfig, request: RunRequest): readonly string[] | 'shell' {
+  const { command, entrypoint } = request;
+  if (command === 'shell') return command;
+  // As docker: an entrypoint of one's own takes the image's command away.
+  const own = entrypoint === undefined && command.length === 0 ? Cmd : command;
+  return [...(entrypoint ?? Entrypoint), ...own];
+}
+
+/** Later ones win; an image without PATH gets docker's. */
+function environmentOf({ Env = [] }: RuntimeConfig, request: RunRequest): readonly string[] {
+  const entries = [`PATH=${defaultPath}`, `HOSTNAME=${request.hostname}`, ...Env, ...request.env];
+  return [...new Map(entries.map((entry) => [entry.slice(0, entry.indexOf('=')), entry])).values()];
+}
+
+function mountsOf({ volumes, tmpfs }: RunRequest): readonly StepMount[] {
+  return [...volumes.map(volumeMount), ...tmpfs.map((target) => ({ kind: 'tmpfs', target }) as const)];
+}
+
+/** A single file is bound from the directory it lies in. */
+function volumeMount({ source, target, readOnly }: Volume): StepMount {
+  const status = statSync(source, { throwIfNoEntry: false });
+  if (!status) {
+    throw new TsbuildError({
+      code: 'sandbox-mount-failed',
+      message: `the volume ${source} does not exist`,
+      hint: 'Make the file or directory first.',
+    });
+  }
+  const isDirectory = status.isDirectory();
+  return {
+    kind: 'bind',
+    root: isDirectory ? source : posix.dirname(source),
+    source: isDirectory ? '/' : `/${posix.basename(source)}`,
+    target,
+    readOnly,
+  };
+}
+
+/** There a mount is a copy that would take the place of what it is a copy of. */
+function refuseVolumes({ rung }: Sandbox, volumes: readonly Volume[]): void {
+  const writable = volumes.find(({ readOnly }) => !readOnly);
+  if (rung !== 'chroot' || !writable) return;
+  throw new TsbuildError({
+    code: 'sandbox-mount-failed',
+    message: `the volume ${writable.source} cannot be written to on the rung chroot, where mounts are copies`,
+    hint: `Add :ro, or run \`tsbuild doctor\` to see what would enable a rung that mounts.`,
+  });
+}

@@ -1,0 +1,17 @@
+/*
+ * Hands one descriptor from a process to its parent.
+ * Runs in: every process of the helper, whatever its capabilities.
+ */
+#ifndef TSBUILD_DESCRIPTOR_CHANNEL_H
+#define TSBUILD_DESCRIPTOR_CHANNEL_H
+
+/* A pair of sockets. */
+void open_channel(int ends[2]);
+
+/* Sends the descriptor, when there is one (-1: none), and closes both. */
+void send_descriptor(int channel, int descriptor);
+
+/* The descriptor, or -1 when there is none. Waits until the other end has sent it or closed; closes the channel. */
+int receive_descriptor(int channel);
+
+#endif

@@ -1,0 +1,26 @@
+/** How a command is started so that the rung it finds is the one a test is about. */
+import { mustRun } from './command.ts';
+
+export type StartedRung = 'root' | 'single' | 'chroot';
+
+/** No user has it, and so no subordinate IDs. */
+export const ordinaryId = 54_323;
+
+const dockerCapabilities =
+  '-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap';
+
+export const rungPrefix: Readonly<Record<StartedRung, readonly string[]>> = {
+  root: [],
+  chroot: ['setpriv', '--bounding-set', dockerCapabilities, '--inh-caps=-all'],
+  single: ['setpriv', `--reuid=${ordinaryId}`, `--regid=${ordinaryId}`, '--clear-groups'],
+};
+
+/** Value for `--isolation`. */
+export function isolationOf(rung: StartedRung): string {
+  return rung === 'single' ? 'userns' : rung;
+}
+
+/** Gives a directory to the user of the rung. */
+export async function giveToRung(rung: StartedRung, path: string): Promise<void> {
+  if (rung === 'single') await mustRun('chown', ['-R', `${ordinaryId}:${ordinaryId}`, path]);
+}
