@@ -61,14 +61,14 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   for (const [index, plan] of plans.entries()) {
     const results = await solvePlan(plan, environment, plans.length > 1 ? `${index}.` : '', ports.signal);
     const image = await assembleImage(ports.store, plan.stages, results, {
-      annotations: annotationsOf(request),
+      annotations: request.annotations,
       ...(request.sourceDateEpoch !== undefined && { epoch: request.sourceDateEpoch }),
     });
     images.push({ ...image, chain: results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [] });
   }
   const [only] = images;
   const single = images.length === 1 && !wantsIndex(request) ? only : undefined;
-  const target = single ? single.manifest : await assembleIndex(ports.store, images, {});
+  const target = single ? single.manifest : await assembleIndex(ports.store, images, request.annotations);
   if (needsWholeStore(request)) await completeStore({ images }, ports);
   await nameImage(ports, target, request.tags);
   await deliver({ images, target, request }, ports);
@@ -229,17 +229,6 @@ function needsWholeStore({ exports }: BuildRequest): boolean {
   const pushed =
     exports.length > 0 && exports.every((one) => one.kind === 'registry' || (one.kind === 'image' && one.push));
   return !pushed;
-}
-
-function annotationsOf({ annotations }: BuildRequest): Record<string, string> {
-  return Object.fromEntries(
-    annotations.flatMap((text) => {
-      const match = /^(?:manifest(?:\[[^\]]*\])?:)?([^=]+)=(.*)$/s.exec(text);
-      return match && !/^(?:index|index-descriptor|manifest-descriptor)(?:\[[^\]]*\])?:/.test(text)
-        ? [[match[1], match[2]]]
-        : [];
-    }),
-  );
 }
 
 function emitWarnings(parsed: ParsedDockerfile, warnings: readonly Diagnostic[], events: EventSink): void {

@@ -22,6 +22,15 @@ export type SecretSource =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'value'; readonly value: Uint8Array };
 
+/** One `key=value` and where it is to stand. */
+export interface Annotation {
+  readonly target: 'manifest' | 'index' | 'manifest-descriptor' | 'index-descriptor';
+  /** Only the manifest of this platform, or its descriptor in the index. */
+  readonly platform?: Platform;
+  readonly key: string;
+  readonly value: string;
+}
+
 export interface ExportRequest {
   readonly kind: 'docker' | 'oci' | 'tar' | 'local' | 'image' | 'registry';
   /** File or directory; '-' is stdout; undefined for image and registry. */
@@ -35,7 +44,7 @@ export interface ExportRequest {
   readonly forceCompression?: boolean;
   readonly ociMediaTypes?: boolean;
   readonly rewriteTimestamp?: boolean;
-  readonly annotations?: Readonly<Record<string, string>>;
+  readonly annotations?: readonly Annotation[];
   /** tar=false: a directory instead of an archive (oci). */
   readonly tar?: boolean;
   /** local: remove what is not in the result. */
@@ -54,7 +63,7 @@ export interface BuildRequest {
   readonly buildArgs: Readonly<Record<string, string>>;
   readonly namedContexts: ReadonlyMap<string, NamedContext>;
   readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: readonly string[];
+  readonly annotations: readonly Annotation[];
   /** Empty: the host's. */
   readonly platforms: readonly Platform[];
   readonly noCache: boolean;

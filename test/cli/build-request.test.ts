@@ -106,8 +106,14 @@ const requestCases: readonly (readonly [words: readonly string[], expected: obje
   ],
   [['--label', 'a=b', '--label', 'flag'], { labels: { a: 'b', flag: '' } }],
   [
-    ['--annotation', 'index:k=v', '--annotation', 'manifest[linux/amd64]:k=v'],
-    { annotations: ['index:k=v', 'manifest[linux/amd64]:k=v'] },
+    ['--annotation', 'a.x:b=v', '--annotation', 'manifest[linux/amd64],manifest-descriptor:k=v=w'],
+    {
+      annotations: [
+        { target: 'manifest', key: 'a.x:b', value: 'v' },
+        { target: 'manifest', platform: { os: 'linux', architecture: 'amd64' }, key: 'k', value: 'v=w' },
+        { target: 'manifest-descriptor', key: 'k', value: 'v=w' },
+      ],
+    },
   ],
   [
     ['--platform', 'linux/amd64,linux/arm64/v8', '--platform', 'arm64'],
@@ -276,8 +282,18 @@ describe('--output, --push and --load', () => {
       ],
     ],
     [
-      ['-o', 'type=oci,dest=x,annotation.k=v,annotation-index.k=w'],
-      [{ kind: 'oci', destination: 'x', annotations: { 'annotation.k': 'v', 'annotation-index.k': 'w' } }],
+      ['-o', 'type=oci,dest=x,annotation.k=v,annotation-index-descriptor.k=w,annotation-manifest[arm64].k=x'],
+      [
+        {
+          kind: 'oci',
+          destination: 'x',
+          annotations: [
+            { target: 'manifest', key: 'k', value: 'v' },
+            { target: 'index-descriptor', key: 'k', value: 'w' },
+            { target: 'manifest', platform: { os: 'linux', architecture: 'arm64' }, key: 'k', value: 'x' },
+          ],
+        },
+      ],
     ],
     [['--push'], [{ kind: 'registry', push: true }]],
     [['--push', '-o', 'type=image'], [{ kind: 'image', push: true }]],
@@ -424,6 +440,16 @@ const mistakes: readonly (readonly [words: readonly string[], message: string, h
     ['--allow', 'network.hots'],
     '--allow: "network.hots" is not one of network.host, security.insecure',
     'Did you mean network.host?',
+  ],
+  [
+    ['--annotation', 'manifst:k=v'],
+    '--annotation: "manifst" cannot be annotated, only manifest, index, manifest-descriptor, index-descriptor',
+    'Did you mean manifest?',
+  ],
+  [
+    ['--annotation', 'index[linux/amd64]:k=v'],
+    '--annotation: an index is for every platform, and index[linux/amd64] names one',
+    'Write index.',
   ],
   [['--annotation', 'x'], '--annotation: "x" is not key=value', 'Write KEY=VALUE, or index:KEY=VALUE.'],
   [['--build-arg', '=x'], '--build-arg: "=x" has no name', 'Write NAME=VALUE.'],

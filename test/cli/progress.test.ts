@@ -208,7 +208,7 @@ describe('plain progress', () => {
         '#1 DONE 0.0s',
         '',
         '1 warning:',
-        ' - ConsistentInstructionCasing: casing (Dockerfile:1)',
+        ' - ConsistentInstructionCasing: casing (Dockerfile:1, see docs/checks/ConsistentInstructionCasing.md)',
         '',
       ].join('\n'),
     );

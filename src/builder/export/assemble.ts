@@ -12,7 +12,8 @@ import type { Store } from '../../layers/index.ts';
 import type { PlannedStage } from '../plan/index.ts';
 import { rfc3339 } from '../rfc3339.ts';
 import type { StageResult } from '../solve/index.ts';
-import type { BuiltImage } from '../types.ts';
+import type { Annotation, BuiltImage } from '../types.ts';
+import { annotationsFor, annotationsMember } from './annotations.ts';
 
 /** BuildKit's mark on the history entries of a Dockerfile build. */
 const historyComment = 'buildkit.dockerfile.v0';
@@ -24,7 +25,7 @@ export async function assembleImage(
   store: Store,
   stages: readonly PlannedStage[],
   results: ReadonlyMap<number, StageResult>,
-  options: { readonly epoch?: number; readonly annotations: Readonly<Record<string, string>> },
+  options: { readonly epoch?: number; readonly annotations: readonly Annotation[] },
 ): Promise<BuiltImage> {
   const target = stages.at(-1);
   const result = target && results.get(target.id);
@@ -37,7 +38,7 @@ export async function assembleImage(
     config: configDescriptor,
     // One manifest does not mix Docker's and OCI's names for the same thing.
     layers: result.chain.map(({ blob }) => ({ ...blob, mediaType: toOciLayerType(blob.mediaType) })),
-    annotations: options.annotations,
+    ...annotationsMember(undefined, annotationsFor(options.annotations, 'manifest', target.platform)),
   });
   return {
     platform: target.platform,
@@ -50,13 +51,17 @@ export async function assembleImage(
 export async function assembleIndex(
   store: Store,
   images: readonly BuiltImage[],
-  annotations: Readonly<Record<string, string>>,
+  annotations: readonly Annotation[],
 ): Promise<Descriptor> {
   const bytes = serializeManifest({
     kind: 'index',
     mediaType: mediaTypes.ociIndex,
-    manifests: images.map(({ manifest, platform }) => ({ ...manifest, platform })),
-    annotations,
+    manifests: images.map(({ manifest, platform }) => ({
+      ...manifest,
+      platform,
+      ...annotationsMember(manifest.annotations, annotationsFor(annotations, 'manifest-descriptor', platform)),
+    })),
+    ...annotationsMember(undefined, annotationsFor(annotations, 'index')),
   });
   return store.putBytes(mediaTypes.ociIndex, bytes);
 }

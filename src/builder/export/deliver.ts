@@ -9,6 +9,7 @@ import { assertNever, systemErrorCode, TsbuildError } from '../../core/index.ts'
 import { type Descriptor, formatPlatform, parseReference } from '../../image/index.ts';
 import { exportTree, type LayerRef, writeDockerArchive, writeOciArchive, writeOciLayout } from '../../layers/index.ts';
 import type { BuildPorts, BuildRequest, BuiltImage, ExportRequest } from '../types.ts';
+import { annotationsFor, annotationsMember } from './annotations.ts';
 import { publishImage } from './publish.ts';
 
 export interface FinishedBuild {
@@ -95,20 +96,27 @@ async function push(
   }
 }
 
-function reshaped(build: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<Descriptor> {
+async function reshaped(build: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<Descriptor> {
+  const [only, ...more] = build.images;
   const layers = new Map(build.images.flatMap(({ chain }) => chain).map((layer) => [layer.blob.digest, layer]));
-  return publishImage(ports.store, build.target, {
+  const published = await publishImage(ports.store, build.target, {
     ...(one.compression && { compression: one.compression }),
     ...(one.compressionLevel !== undefined && { level: one.compressionLevel }),
     ...(one.forceCompression !== undefined && { force: one.forceCompression }),
     ...(one.ociMediaTypes !== undefined && { ociMediaTypes: one.ociMediaTypes }),
     ...(one.annotations && { annotations: one.annotations }),
+    ...(only && more.length === 0 && { platform: only.platform }),
     ensure: async (descriptor, signal) => {
       const layer = layers.get(descriptor.digest);
       if (layer && !ports.store.hasBlob(descriptor.digest)) await ports.baseImages.fetch(layer, signal);
     },
     signal: ports.signal,
   });
+  if (one.kind !== 'oci') return published;
+  // Only an OCI layout has a place for what is said of the whole: the descriptor in its index.json.
+  const all = [...build.request.annotations, ...(one.annotations ?? [])];
+  const added = annotationsFor(all, more.length > 0 ? 'index-descriptor' : 'manifest-descriptor', only?.platform);
+  return { ...published, ...annotationsMember(published.annotations, added) };
 }
 
 async function exportTar({ images }: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<void> {

@@ -9,6 +9,7 @@ import {
   type ImageManifest,
   layerCompression,
   mediaTypes,
+  type Platform,
   parseImageConfig,
   parseManifest,
   readBlob,
@@ -18,6 +19,8 @@ import {
   toOciLayerType,
 } from '../../image/index.ts';
 import type { Store } from '../../layers/index.ts';
+import type { Annotation } from '../types.ts';
+import { annotationsFor, annotationsMember } from './annotations.ts';
 
 export interface PublishOptions {
   readonly compression?: Compression;
@@ -26,7 +29,10 @@ export interface PublishOptions {
   readonly force?: boolean;
   /** False: Docker's media types. Default: as they are. */
   readonly ociMediaTypes?: boolean;
-  readonly annotations?: Readonly<Record<string, string>>;
+  /** Added to those that are there. */
+  readonly annotations?: readonly Annotation[];
+  /** Of a manifest that stands in no index. */
+  readonly platform?: Platform;
   /** Makes the blob of a layer that was never needed locally present; called only when its bytes are. */
   readonly ensure: (layer: Descriptor, signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
@@ -34,18 +40,26 @@ export interface PublishOptions {
 
 /** The descriptor of the published form of a manifest or index of the store; itself when nothing has to change. */
 export async function publishImage(store: Store, target: Descriptor, options: PublishOptions): Promise<Descriptor> {
-  const { signal } = options;
+  const { signal, annotations = [] } = options;
   const document = parseManifest(await readManifest(store, target, signal), target.mediaType);
   if (document.kind === 'index') {
     const manifests = await allOrNothing(
       signal,
       document.manifests.map((child) => async (inner) => {
         if (!store.hasBlob(child.digest)) return child;
-        return { ...child, ...(await publishImage(store, child, { ...options, signal: inner })) };
+        const { platform } = child;
+        const published = await publishImage(store, child, {
+          ...options,
+          ...(platform && { platform }),
+          signal: inner,
+        });
+        const added = annotationsFor(annotations, 'manifest-descriptor', platform);
+        return { ...child, ...published, ...annotationsMember(child.annotations, added) };
       }),
     );
     const mediaType = options.ociMediaTypes === false ? mediaTypes.dockerIndex : document.mediaType;
-    return store.putBytes(mediaType, serializeManifest({ ...document, mediaType, manifests }));
+    const added = annotationsMember(document.annotations, annotationsFor(annotations, 'index'));
+    return store.putBytes(mediaType, serializeManifest({ ...document, mediaType, manifests, ...added }));
   }
   const published = await publishManifest(store, document, options);
   return published === document ? target : store.putBytes(published.mediaType, serializeManifest(published));
@@ -58,7 +72,8 @@ async function publishManifest(store: Store, document: ImageManifest, options: P
     return current !== undefined && current !== compression && (current === 'uncompressed' || options.force === true);
   };
   const docker = options.ociMediaTypes === false;
-  if (!document.layers.some(mustChange) && !docker && !options.annotations) return document;
+  const added = annotationsFor(options.annotations ?? [], 'manifest', options.platform);
+  if (!document.layers.some(mustChange) && !docker && Object.keys(added).length === 0) return document;
   const config = parseImageConfig(await readBlob(store, document.config, signal));
   const layers = await allOrNothing(
     signal,
@@ -82,6 +97,6 @@ async function publishManifest(store: Store, document: ImageManifest, options: P
       mediaType: mediaTypes.dockerManifest,
       config: { ...document.config, mediaType: mediaTypes.dockerConfig },
     }),
-    ...(options.annotations && { annotations: { ...document.annotations, ...options.annotations } }),
+    ...annotationsMember(document.annotations, added),
   };
 }

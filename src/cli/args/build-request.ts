@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 import type { BuildRequest, NamedContext } from '../../builder/index.ts';
 import { TsbuildError } from '../../core/index.ts';
 import { formatReference, type Platform, parsePlatform, parseReference } from '../../image/index.ts';
+import { parseAnnotation } from './annotations.ts';
 import { type Attestation, parseAttestations } from './attestations.ts';
 import { buildFlags } from './build-flags.ts';
 import { type CacheSpec, parseCacheSpec } from './cache-spec.ts';
@@ -89,7 +90,7 @@ export async function readBuildFlags(
     buildArgs,
     namedContexts: namedContexts(flags),
     labels: assignments('--label', flags.all('label')),
-    annotations: flags.all('annotation').map(checkAnnotation),
+    annotations: flags.all('annotation').flatMap((text) => parseAnnotation(text, around.hostPlatform)),
     platforms: platforms(flags, around.hostPlatform),
     noCache: flags.on('no-cache'),
     noCacheFilter: flags
@@ -127,6 +128,7 @@ export async function readBuildFlags(
       push: flags.on('push'),
       load: flags.on('load'),
       stdoutIsTerminal: around.stdoutIsTerminal,
+      hostPlatform: around.hostPlatform,
     }),
     cacheFrom: cacheSpecs('--cache-from', flags),
     cacheTo: cacheSpecs('--cache-to', flags),
@@ -135,6 +137,7 @@ export async function readBuildFlags(
     gitEnv: chosenVariables(around.env, gitNames),
   };
   checkPush(request);
+  checkIndexAnnotations(request);
   if (flags.on('squash')) warnings.push('--squash does nothing: layers stay as the Dockerfile makes them');
   if (flags.given('security-opt')) warnings.push('--security-opt does nothing: see --allow and --isolation');
   if (request.cacheFrom.length + request.cacheTo.length > 0) {
@@ -234,22 +237,6 @@ function assignments(flag: string, texts: readonly string[]): Record<string, str
   );
 }
 
-function checkAnnotation(text: string): string {
-  const { name, value } = splitAssignment(text);
-  const types =
-    /^((?:manifest|index|manifest-descriptor|index-descriptor)(?:\[[^\]]+\])?(?:,[a-z-]+(?:\[[^\]]+\])?)*):(.*)$/.exec(
-      name,
-    );
-  if (value === undefined || (types?.[2] ?? name) === '') {
-    throw invalidFlag(
-      '--annotation',
-      `${JSON.stringify(text)} is not key=value`,
-      'Write KEY=VALUE, or index:KEY=VALUE.',
-    );
-  }
-  return text;
-}
-
 function namedContexts(flags: ParsedFlags): Map<string, NamedContext> {
   const parsed = flags.all('build-context').map(parseNamedContext);
   return new Map(parsed.map(({ name, context }) => [name, context]));
@@ -339,6 +326,18 @@ function checkPush(request: BuildRequest): void {
       hint: 'Add -t registry/name:tag.',
     });
   }
+}
+
+/** Better said before the build than after: what is to be annotated will not be there. */
+function checkIndexAnnotations({ annotations, exports, platforms, buildArgs }: BuildRequest): void {
+  const all = [...annotations, ...exports.flatMap((one) => one.annotations ?? [])];
+  if (platforms.length > 1 || buildArgs.BUILDKIT_MULTI_PLATFORM || !all.some(({ target }) => target === 'index'))
+    return;
+  throw invalidFlag(
+    '--annotation',
+    'an image of one platform has no index to annotate',
+    'Leave index: out, or name several platforms with --platform.',
+  );
 }
 
 function sourceDateEpoch(buildArgs: Readonly<Record<string, string>>, env: Environment): number | undefined {

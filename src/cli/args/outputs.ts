@@ -2,9 +2,10 @@
  * `--output`, `--push` and `--load` as export requests.
  * Reference: docker buildx's exporter documentation; a bare path is `type=local`, a bare `-` is a tar on stdout.
  */
-import type { ExportRequest } from '../../builder/index.ts';
+import type { Annotation, ExportRequest } from '../../builder/index.ts';
 import { nearest } from '../../core/index.ts';
-import { parseReference } from '../../image/index.ts';
+import { type Platform, parseReference } from '../../image/index.ts';
+import { parseAnnotationKey } from './annotations.ts';
 import { parseKeyValues } from './csv.ts';
 import { invalidFlag, oneOf, parseBoolean } from './flag.ts';
 
@@ -45,11 +46,12 @@ export interface OutputFlags {
   readonly load: boolean;
   /** Standard output is a terminal: an archive must not go there. */
   readonly stdoutIsTerminal: boolean;
+  readonly hostPlatform: Platform;
 }
 
 /** All outputs of a build; empty: the local store only. @throws TsbuildError `flag-invalid` */
 export function parseOutputs(flags: OutputFlags): ExportRequest[] {
-  let requests = flags.outputs.map((text) => parseOutput(text, flags.stdoutIsTerminal));
+  let requests = flags.outputs.map((text) => parseOutput(text, flags));
   if (flags.push) {
     const takesPush = (request: ExportRequest) => request.kind === 'image' || request.kind === 'registry';
     requests = requests.some(takesPush)
@@ -65,23 +67,24 @@ export function parseOutputs(flags: OutputFlags): ExportRequest[] {
   return requests;
 }
 
-function parseOutput(text: string, stdoutIsTerminal: boolean): ExportRequest {
+function parseOutput(text: string, { stdoutIsTerminal, hostPlatform }: OutputFlags): ExportRequest {
   if (text === '') throw invalidFlag(flag, 'is empty', 'Write a directory, or type=oci,dest=image.tar.');
   const fields = parseKeyValues(flag, text);
   const bare = fields.length === 1 && fields[0]?.value === undefined;
   const request: ExportRequest = bare
     ? { kind: text === '-' ? 'tar' : 'local', destination: text }
-    : fromFields(text, fields);
+    : fromFields(text, fields, hostPlatform);
   return checkDestination(request, stdoutIsTerminal);
 }
 
-function fromFields(text: string, fields: ReturnType<typeof parseKeyValues>): ExportRequest {
+function fromFields(text: string, fields: ReturnType<typeof parseKeyValues>, host: Platform): ExportRequest {
   const values = new Map<string, string>();
-  const annotations: Record<string, string> = {};
+  const annotations: Annotation[] = [];
   const names: string[] = [];
   for (const { key, value } of fields) {
     if (value === undefined) throw invalidFlag(flag, `${JSON.stringify(key)} is not key=value`);
-    if (key.startsWith('annotation')) annotations[key] = value;
+    const annotation = parseAnnotationKey(flag, key, value, host);
+    if (annotation) annotations.push(annotation);
     else if (key === 'name') names.push(...value.split(',').filter(Boolean));
     else if (knownKeys.includes(key)) values.set(key, value);
     else if (!ignoredKeys.has(key)) {
@@ -115,7 +118,7 @@ function fromFields(text: string, fields: ReturnType<typeof parseKeyValues>): Ex
     forceCompression: on('force-compression'),
     ociMediaTypes: on('oci-mediatypes'),
     rewriteTimestamp: on('rewrite-timestamp'),
-    annotations: Object.keys(annotations).length > 0 ? annotations : undefined,
+    annotations: annotations.length > 0 ? annotations : undefined,
     tar: on('tar'),
     deleteOthers: mode === undefined ? undefined : oneOf(`${flag} mode`, mode, ['copy', 'delete']) === 'delete',
   });

@@ -6,6 +6,7 @@ import { checkRequest } from '../../builder/index.ts';
 import { isTsbuildError, type TsbuildError } from '../../core/index.ts';
 import type { BuildInvocation } from '../args/build-request.ts';
 import { excerpt } from '../render-error.ts';
+import { rulePage } from '../rule-page.ts';
 import type { Session } from '../session.ts';
 import { printable, styleFor, wantsColour } from '../style.ts';
 import { jsonLocation, jsonSource } from './location.ts';
@@ -23,7 +24,7 @@ async function checkAsJson({ request }: BuildInvocation, { stdout, ...session }:
     print({
       warnings: warnings.map(({ code, message, range }) => ({
         ruleName: code,
-        url: `docs/checks/${code}.md`,
+        url: rulePage(code),
         detail: message,
         location: jsonLocation(range),
       })),
@@ -53,11 +54,13 @@ async function checkAsText({ request }: BuildInvocation, session: Session): Prom
   const { stdout, env } = session;
   const style = styleFor(wantsColour(env, stdout.isTTY));
   const columns = stdout.isTTY ? stdout.columns : 120;
-  for (const { code, message, range } of warnings) {
-    const lines = excerpt({ file: parsed.file, text: parsed.text, range }, style, columns);
-    stdout.write(
-      `${style.yellow.bold('warning')}: ${printable(message)} ${style.dim(`[${code}]`)}\n${lines.join('\n')}\n\n`,
-    );
+  for (const { code, message, hint, range } of warnings) {
+    const lines = [
+      `${style.yellow.bold('warning')}: ${printable(message)} ${style.dim(`[${code}]`)}`,
+      ...excerpt({ file: parsed.file, text: parsed.text, range }, style, columns),
+      `${style.cyan.bold('hint')}: ${hint === undefined ? '' : `${printable(hint)} `}See ${rulePage(code)}.`,
+    ];
+    stdout.write(`${lines.join('\n')}\n\n`);
   }
   stdout.write(
     warnings.length === 0 ? 'Check complete, no warnings found.\n' : `Check complete, ${warnings.length} found.\n`,

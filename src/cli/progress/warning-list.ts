@@ -1,5 +1,6 @@
 /** Warnings about lines of the Dockerfile, held back while the build runs and printed once after it. */
 import type { TsbuildEvent } from '../../core/index.ts';
+import { rulePage } from '../rule-page.ts';
 import { printable } from '../style.ts';
 
 type Notice = Extract<TsbuildEvent, { kind: 'notice' }>;
@@ -10,7 +11,8 @@ export class WarningList {
   /** One that was added before (a second platform's) is not added again. */
   add(notice: Notice): void {
     const { source, code, message } = notice;
-    const place = source === undefined ? '' : ` (${printable(source.file)}:${source.range.start.line})`;
+    const page = code === undefined ? '' : `, see ${rulePage(code)}`;
+    const place = source === undefined ? '' : ` (${printable(source.file)}:${source.range.start.line}${page})`;
     this.#lines.add(` - ${code === undefined ? '' : `${code}: `}${printable(message)}${place}`);
   }
 
