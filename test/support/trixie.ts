@@ -1,6 +1,6 @@
 /**
- * Debian trixie beside this machine's own release: newer judges (Docker 26 with its BuildKit, buildah 1.39) in a root
- * file system of their own, entered through a mount namespace in which the temporary folder lies where it always does.
+ * Debian trixie beside this machine's own release: a newer judge (Docker 26 with its BuildKit) in a root file system of
+ * its own, entered through a mount namespace in which the temporary folder lies where it always does.
  * Invariant: every mount lives in that namespace; when the keeper is gone, so are they, whatever ended it.
  */
 import { spawn } from 'node:child_process';
@@ -18,22 +18,11 @@ export interface Trixie extends AsyncDisposable {
 }
 
 const suite = 'trixie';
-const packages = [
-  'docker.io',
-  'docker-cli',
-  'docker-buildx',
-  'buildah',
-  'netavark',
-  'runc',
-  'xz-utils',
-  'ca-certificates',
-  'git',
-];
+const packages = ['docker.io', 'docker-cli', 'docker-buildx', 'runc', 'xz-utils', 'ca-certificates', 'git'];
 const sourceFolder = '/etc/apt/sources.list.d';
 
-/** Why these judges are not asked; undefined when they are. Making their root takes half a minute, so it is asked for. */
+/** Why this judge cannot be asked; undefined when it can. */
 export function trixieMissing(): string | undefined {
-  if (process.env.TSBUILD_JUDGE !== suite) return `TSBUILD_JUDGE=${suite} asks for the judges of Debian ${suite}`;
   if (process.getuid?.() !== 0) return 'a root file system is made as root';
   if (!existsSync('/usr/bin/mmdebstrap')) return 'mmdebstrap is not installed';
   return debianMirror() === undefined ? 'apt has no Debian mirror here' : undefined;
