@@ -1,10 +1,13 @@
 /** A build from its invocation to its results: progress on stderr, the image ID on stdout with -q, the files asked for. */
+import { homedir } from 'node:os';
 import { type BuildResult, build } from '../builder/index.ts';
 import { type EventSink, hostPlatform } from '../core/index.ts';
 import type { Descriptor } from '../image/index.ts';
 import type { BuildInvocation, BuildSurroundings } from './args/build-request.ts';
 import { buildMetadata, imageIdOf, writeResultFile } from './build-results.ts';
+import { OutputLogs } from './output-logs.ts';
 import type { Session } from './session.ts';
+import { storeRoot } from './store-root.ts';
 import { withWiring } from './wire.ts';
 import { withProgress } from './with-progress.ts';
 import { withoutDamage } from './without-damage.ts';
@@ -50,18 +53,19 @@ export async function buildWith(
     const delivery = await wiring.delivery(baseImages, hostPlatform());
     const repeatable = !invocation.request.exports.some((output) => output.destination === '-');
     const attempt = { events, signal: session.signal, repeatable };
+    const logs = new OutputLogs(storeRoot(session.env, session.user, homedir()), events);
     const result = await withoutDamage(store, attempt, () =>
       build(invocation.request, {
         store,
         baseImages,
         delivery,
-        events,
+        events: logs.sink,
         now: session.now,
         stdout: session.stdoutStream,
         signal: session.signal,
         onRunFailed: failureShell?.(session, suspendProgress),
       }),
-    );
+    ).finally(() => logs.close());
     return { result, pushed: new Map(delivery.pushed) };
   });
 }

@@ -117,7 +117,17 @@ function refuseForeign(root: string, owner: number, mode: number): void {
 }
 
 function initialise(layout: Layout): void {
-  const own = new Set(['oci-layout', 'index.json', 'blobs', 'cache', 'snapshots', 'cache-mounts', 'ingest', 'locks']);
+  const own = new Set([
+    'oci-layout',
+    'index.json',
+    'blobs',
+    'cache',
+    'snapshots',
+    'cache-mounts',
+    'ingest',
+    'locks',
+    'logs',
+  ]);
   const stranger = readdirSync(layout.root).find((name) => !own.has(name) && name !== 'lost+found');
   if (stranger !== undefined)
     throw notALayout(layout.root, `it holds ${JSON.stringify(stranger)} and no oci-layout file`);
