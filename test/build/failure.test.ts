@@ -32,12 +32,17 @@ test('a failing step leaves the steps before it cached and no draft', async () =
   expect(drafts(home)).toEqual([]);
 });
 
-describe.each(['SIGINT', 'SIGTERM'] as const)('%s', (signal) => {
+describe.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  // The terminal is gone.
+  ['SIGHUP', 129],
+] as const)('%s', (signal, status) => {
   test('ends every process of the step, and leaves no mount and no draft', async () => {
     // A number no other process sleeps for: it marks the processes of this test.
-    const seconds = String(900_000_000 + process.pid + (signal === 'SIGINT' ? 0 : 40_000_000));
+    const seconds = String(900_000_000 + process.pid + status * 100_000);
     const context = work.context(signal, {
-      Dockerfile: `FROM base\nRUN trap '' INT TERM; (setsid sleep ${seconds} &); echo begun; sleep ${seconds}\n`,
+      Dockerfile: `FROM base\nRUN trap '' INT TERM HUP; (setsid sleep ${seconds} &); echo begun; sleep ${seconds}\n`,
     });
     const home = `${work.path}/${signal}-home`;
     const child = spawn(process.execPath, [commandPath, 'build', '--progress', 'plain', ...work.bases, context], {
@@ -55,11 +60,45 @@ describe.each(['SIGINT', 'SIGTERM'] as const)('%s', (signal) => {
     expect(processesWith(seconds).length, output).toBeGreaterThan(1);
     child.kill(signal);
     const [code] = await exited;
-    expect(code).toBe(signal === 'SIGINT' ? 130 : 143);
+    expect(code).toBe(status);
     expect(processesWith(seconds)).toEqual([]);
     expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(work.path);
     expect(drafts(home)).toEqual([]);
   });
+});
+
+test('Ctrl-C once lets a step end in its own way; twice ends at once, without a word, and leaves nothing of the step', async () => {
+  const stubborn = String(970_000_000 + process.pid);
+  const cases = [
+    { script: `trap 'echo cleaned up; exit 1' TERM; echo begun; while true; do sleep 0.1; done`, presses: 1 },
+    { script: `trap '' TERM INT; (setsid sleep ${stubborn} &); echo begun; sleep ${stubborn}`, presses: 2 },
+  ];
+  for (const { script, presses } of cases) {
+    const context = work.context(`presses-${presses}`, { Dockerfile: `FROM base\nRUN ${script}\n` });
+    const home = `${work.path}/home-presses-${presses}`;
+    const child = spawn(process.execPath, [commandPath, 'build', '--progress', 'plain', ...work.bases, context], {
+      env: { ...process.env, ...tsbuildEnvironment(home) },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let output = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    const closed = once(child, 'close');
+    while (!/begun$/m.test(output) && child.exitCode === null) await sleep(20);
+    child.kill('SIGINT');
+    if (presses === 2) {
+      while (!output.includes('once more') && child.exitCode === null) await sleep(20);
+      // Two that come close together are one, seen twice.
+      await sleep(400);
+      child.kill('SIGINT');
+    }
+    const [code] = await closed;
+    expect(code, output).toBe(130);
+    if (presses === 1) expect(output).toContain('cleaned up');
+    expect(/^error: stopped by SIGINT/m.test(output), output).toBe(presses === 1);
+  }
+  while (processesWith(stubborn).length > 0) await sleep(20);
 });
 
 test('SIGKILL of tsbuild takes the step with it, and the next build works', async () => {

@@ -30,7 +30,7 @@ RUN yes 0123456789 | head -n 300000; echo end >&2
   const { stderr } = await work.build(context, [], { home });
   expect(stderr.match(/ 0123456789$/gm)?.length).toBe(300_000);
   // The display breaks lines nobody could read; it leaves nothing out.
-  const printed = stderr.match(/ x+$/gm)?.map((line) => line.length - 1) ?? [];
+  const printed = [...stderr.matchAll(/^#\d+ [\d.]+ (x+)$/gm)].map(([, text = '']) => text.length);
   expect(printed.reduce((sum, length) => sum + length, 0)).toBe(5_000_000);
   const [long, lines, ...more] = logsOf(home);
   expect(more).toEqual([]);
