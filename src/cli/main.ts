@@ -49,7 +49,14 @@ async function main(): Promise<never> {
     };
   };
   const code = await run(process.argv.slice(2), processSession({ signal: controller.signal, takeSignals }));
+  for (const stream of [process.stdout, process.stderr]) await written(stream);
   exit(stopped ?? code);
+}
+
+/** Ending the process throws away what a slow reader of a pipe has not taken yet. */
+async function written(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableLength === 0 || stream.destroyed) return;
+  await new Promise<void>((resolve) => stream.write('', () => resolve()));
 }
 
 function exit(status: number): never {
