@@ -182,7 +182,9 @@ async function toFile(
       hint:
         code === 'ENOSPC'
           ? 'Free some space, or write to another file system.'
-          : 'Choose a destination you may write to.',
+          : code === 'ENOENT'
+            ? 'Make the folder first.'
+            : 'Choose a destination you may write to.',
       cause: error,
     });
   }

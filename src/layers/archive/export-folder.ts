@@ -6,7 +6,7 @@
  */
 import { closeSync, constants, ftruncateSync, mkdirSync, writeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type BytePath, isTsbuildError, systemErrorCode, throwIfAborted } from '../../core/index.ts';
+import { type BytePath, isTsbuildError, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
 import { Notes } from '../apply/notes.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
@@ -31,7 +31,7 @@ export async function writeTreeFolder(
   options: FolderOptions,
 ): Promise<readonly string[]> {
   try {
-    mkdirSync(options.path, { recursive: true });
+    makeFolder(options.path);
     const folder = new ExportFolder(options);
     try {
       for (const [i, entry] of entries.entries()) {
@@ -47,6 +47,21 @@ export async function writeTreeFolder(
     return folder.notes.sentences();
   } catch (error) {
     throw isTsbuildError(error) ? error : outputFailed(error);
+  }
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
+    throw new TsbuildError({
+      code: 'output-failed',
+      message: `${path} is no folder, and the files go into one`,
+      hint: 'Name another destination.',
+      cause: error,
+    });
   }
 }
 
