@@ -27,6 +27,7 @@ import {
 } from './plan/index.ts';
 import { readSecret } from './secrets.ts';
 import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
+import { openAgents } from './ssh/index.ts';
 import type { BuildPorts, BuildRequest, BuildResult, BuiltImage, ResolvedImage } from './types.ts';
 import { collectWarnings, refuseWarnings } from './warnings.ts';
 
@@ -46,6 +47,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   });
   refuseWarnings(parsed, warnings);
   await using sandbox = new LazySandbox(request, ports);
+  await using agents = await openAgents(request.ssh);
   const environment: SolveEnvironment = {
     request,
     store: ports.store,
@@ -55,6 +57,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     now: ports.now,
     openContext: (name) => contexts.open(name),
     readSecret,
+    sshAgents: agents.sockets,
     onRunFailed: ports.onRunFailed,
   };
   const images: (BuiltImage & Pick<StageResult, 'chain'>)[] = [];

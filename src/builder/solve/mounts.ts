@@ -72,13 +72,14 @@ export async function openMounts(context: StepContext, operation: RunOperation):
           if (mount.env !== undefined) env.push(`${mount.env}=${Buffer.from(content).toString('utf8')}`);
           break;
         }
-        case 'ssh':
-          for (const [index, socket] of agentSockets(context, mount).entries()) {
-            const target = mount.target ?? `/run/buildkit/ssh_agent.${env.length + index}`;
-            mounts.push({ kind: 'socket', source: socket, target, mode: mount.mode, uid: mount.uid, gid: mount.gid });
-            env.push(`SSH_AUTH_SOCK=${target}`);
-          }
+        case 'ssh': {
+          const source = agentSocket(context, mount);
+          if (source === undefined) break;
+          const { target = `/run/buildkit/ssh_agent.${env.length}`, mode, uid, gid } = mount;
+          mounts.push({ kind: 'socket', source, target, mode, uid, gid });
+          env.push(`SSH_AUTH_SOCK=${target}`);
           break;
+        }
         default:
           assertNever(mount);
       }
@@ -212,14 +213,16 @@ async function secretContent(
   });
 }
 
-function agentSockets(context: StepContext, mount: Extract<PlannedMount, { kind: 'ssh' }>): readonly string[] {
-  const sockets = context.environment.request.ssh.get(mount.id);
-  if (sockets && sockets.length > 0) return sockets.slice(0, 1);
-  if (!mount.required) return [];
+function agentSocket(context: StepContext, mount: Extract<PlannedMount, { kind: 'ssh' }>): string | undefined {
+  const socket = context.environment.sshAgents.get(mount.id);
+  if (socket !== undefined || !mount.required) return socket;
   throw new TsbuildError({
     code: 'build-secret-missing',
     message: `the step needs the SSH agent ${JSON.stringify(mount.id)}, which was not given`,
-    hint: mount.id === 'default' ? 'Add --ssh default with SSH_AUTH_SOCK set.' : `Add --ssh ${mount.id}=SOCKET.`,
+    hint:
+      mount.id === 'default'
+        ? 'Add --ssh default with SSH_AUTH_SOCK set, or --ssh default=KEYFILE.'
+        : `Add --ssh ${mount.id}=SOCKET or --ssh ${mount.id}=KEYFILE.`,
     source: context.step.location,
   });
 }

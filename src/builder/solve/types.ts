@@ -43,6 +43,8 @@ export interface SolveEnvironment {
   /** The build context and the named ones, opened on first use. `undefined`: the main one. */
   readonly openContext: (name: string | undefined) => Promise<OpenedSource>;
   readonly readSecret: (source: SecretSource) => Promise<Uint8Array>;
+  /** Sockets by ID. */
+  readonly sshAgents: ReadonlyMap<string, string>;
   readonly onRunFailed?: BuildPorts['onRunFailed'];
 }
 
