@@ -17,8 +17,11 @@ export interface BlobSource {
    * chunk is followed by an error, not by the end, when they do not match.
    */
   open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
-  /** The same without hashing, for whoever verifies the digest: hashing twice costs a tenth of a large transfer. */
-  openUnverified?(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  /**
+   * The same without hashing, for whoever verifies the digest: hashing twice costs a tenth of a large transfer.
+   * @param from bytes of the beginning to leave out
+   */
+  openUnverified?(descriptor: Descriptor, signal: AbortSignal, from?: number): Promise<AsyncIterable<Uint8Array>>;
 }
 
 export interface BlobSink {
@@ -32,7 +35,7 @@ export interface BlobSink {
    */
   put(
     descriptor: Descriptor,
-    open: () => Promise<AsyncIterable<Uint8Array>>,
+    open: (from?: number) => Promise<AsyncIterable<Uint8Array>>,
     options: PutOptions,
   ): Promise<'written' | 'mounted' | 'exists'>;
   /** Gives a name to something already put. Atomic. */
@@ -45,6 +48,11 @@ export interface PutOptions {
   readonly knownIn?: readonly string[];
   /** Called with the bytes handed over so far. */
   readonly onProgress?: (bytes: number) => void;
+  /**
+   * The blob comes from afar, and `open(n)` leaves out its first n bytes: a sink may keep what arrived before a break
+   * and ask for the rest only. The bytes are not verified.
+   */
+  readonly resumable?: boolean;
 }
 
 /**

@@ -7,7 +7,7 @@ import { type BlobSink, type BlobSource, readBlob } from './blob-ports.ts';
 import type { Descriptor } from './descriptor.ts';
 import { createDigestHasher, type Digest, digestAlgorithm } from './digest.ts';
 import { type ImageIndex, type ImageManifest, maxManifestBytes, parseManifest } from './manifest.ts';
-import { isIndexType, isManifestType } from './media-types.ts';
+import { isDocumentType } from './media-types.ts';
 
 export interface CopyOptions {
   readonly signal: AbortSignal;
@@ -62,12 +62,11 @@ export async function copyGraph(
         const report = (state: BlobProgress['state'], done: number) => options.onBlob?.({ descriptor, state, done });
         if (await sink.has(descriptor, signal)) return report('exists', descriptor.size);
         report('started', 0);
-        const open = () =>
-          options.sinkVerifies && source.openUnverified
-            ? source.openUnverified(descriptor, signal)
-            : source.open(descriptor, signal);
+        const unverified = options.sinkVerifies ? source.openUnverified?.bind(source) : undefined;
+        const open = (from?: number) => unverified?.(descriptor, signal, from) ?? source.open(descriptor, signal);
         const outcome = await sink.put(descriptor, open, {
           signal,
+          resumable: unverified !== undefined,
           knownIn: options.knownIn?.(descriptor) ?? [],
           onProgress: (bytes) => report('progress', bytes),
         });
@@ -100,7 +99,7 @@ export async function copyGraph(
     });
 
   const copyAny = (descriptor: Descriptor, depth: number, signal: AbortSignal): Promise<void> =>
-    isDocument(descriptor) ? copyManifest(descriptor, depth, signal) : copyBlob(descriptor, signal);
+    isDocumentType(descriptor.mediaType) ? copyManifest(descriptor, depth, signal) : copyBlob(descriptor, signal);
 
   await copyAny(root, 0, options.signal);
   const { referrers } = options;
@@ -153,8 +152,4 @@ export async function readManifest(source: BlobSource, descriptor: Descriptor, s
 
 async function* chunksOf(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   yield bytes;
-}
-
-function isDocument(descriptor: Descriptor): boolean {
-  return isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType);
 }

@@ -35,6 +35,11 @@ export function isIndexType(mediaType: string): boolean {
   return mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerIndex;
 }
 
+/** A manifest or an index: what refers to other blobs. */
+export function isDocumentType(mediaType: string): boolean {
+  return isManifestType(mediaType) || isIndexType(mediaType);
+}
+
 /** How a layer's bytes are wrapped, or undefined when the media type is not a tar layer tsbuild knows. */
 export function layerCompression(mediaType: string): Compression | undefined {
   if (

@@ -14,6 +14,10 @@ export type Fault =
   | { readonly kind: 'stall' }
   /** Half of the body, then a reset. */
   | { readonly kind: 'truncated' }
+  /** Half of the body, then nothing. */
+  | { readonly kind: 'half' }
+  /** The registry hears of it only then. */
+  | { readonly kind: 'held'; readonly until: Promise<unknown> }
   /** One byte of the body differs, and so does Docker-Content-Digest. */
   | { readonly kind: 'wrong-digest' }
   /** The body lacks its last byte, and Content-Length agrees with that. */
@@ -93,6 +97,9 @@ export async function startFaultyProxy(
         request.resume();
         response.writeHead(307, { location: fault.kind === 'redirect' ? fault.to : (request.url ?? '/') }).end();
         return;
+      case 'held':
+        void fault.until.then(() => forward(undefined, request, response));
+        return;
       default:
         forward(fault, request, response);
     }
@@ -138,12 +145,13 @@ export async function startFaultyProxy(
       request.socket.resetAndDestroy();
       return;
     }
-    if (fault.kind === 'truncated') {
+    if (fault.kind === 'truncated' || fault.kind === 'half') {
       response.writeHead(status, headers);
       const half = body.subarray(0, Math.floor(body.byteLength / 2));
       proxy.sent += half.byteLength;
       if (half.byteLength === 0) response.flushHeaders();
-      response.write(half.byteLength > 0 ? half : '', () => setTimeout(() => request.socket.resetAndDestroy(), 10));
+      const reset = () => setTimeout(() => request.socket.resetAndDestroy(), 10);
+      response.write(half.byteLength > 0 ? half : '', fault.kind === 'truncated' ? reset : () => {});
       return;
     }
     if (fault.kind === 'wrong-type') headers['content-type'] = 'text/html; charset=utf-8';

@@ -2,9 +2,11 @@
 
 import { type EventSink, hostPlatform } from '../../core/index.ts';
 import {
+  type BlobSource,
   copyGraph,
   type Descriptor,
   formatReference,
+  isDocumentType,
   isIndexType,
   type Platform,
   parseManifest,
@@ -14,6 +16,8 @@ import {
   readManifest,
   selectPlatform,
 } from '../../image/index.ts';
+import type { LocalStore } from '../../layers/index.ts';
+import type { RegistryRepository } from '../../registry/index.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
 import { startTransferStep, whileStep } from '../ports/transfer-steps.ts';
@@ -67,12 +71,13 @@ async function fetchImage(request: PullRequest, session: Session, events: EventS
     const step = startTransferStep(events, now, `pull ${full}`, `pull ${full}`);
     return await whileStep(step, async () => {
       const target = await repository.resolve(reference.digest ?? reference.tag ?? 'latest', signal);
+      const source = documentsFrom(store, repository);
       let only: Descriptor | undefined;
       if (platform && isIndexType(target.mediaType)) {
-        const document = parseManifest(await readManifest(repository, target, signal), target.mediaType);
+        const document = parseManifest(await readManifest(source, target, signal), target.mediaType);
         only = document.kind === 'index' ? selectPlatform(document, platform, name) : undefined;
       }
-      await copyGraph(repository, store, target, {
+      await copyGraph(source, store, target, {
         signal,
         sinkVerifies: true,
         onBlob: step.onBlob,
@@ -82,6 +87,20 @@ async function fetchImage(request: PullRequest, session: Session, events: EventS
       return target;
     });
   });
+}
+
+/** Manifests that are here already are read here: a pull of what is up to date asks what the tag points at, and no more. */
+function documentsFrom(store: LocalStore, repository: RegistryRepository): BlobSource {
+  return {
+    name: repository.name,
+    resolve: (reference, signal) => repository.resolve(reference, signal),
+    async open(descriptor, signal) {
+      const isHere = isDocumentType(descriptor.mediaType) && (await store.has(descriptor, signal));
+      return isHere ? store.open(descriptor, signal) : repository.open(descriptor, signal);
+    },
+    openUnverified: (descriptor, signal, from) =>
+      repository.openUnverified?.(descriptor, signal, from) ?? repository.open(descriptor, signal),
+  };
 }
 
 /** An index inside an index is looked into; the manifests beside the chosen one are not fetched. */

@@ -128,8 +128,9 @@ export class WiredBaseImages implements BaseImages {
     }
     const image = this.#origins.get(blob.digest)?.image ?? source.name;
     await this.#steps.run(image, blob, async (onProgress) => {
-      const open = () => source.openUnverified?.(blob, signal) ?? source.open(blob, signal);
-      await store.put(blob, open, { signal, onProgress });
+      const unverified = source.openUnverified?.bind(source);
+      const open = (from?: number) => unverified?.(blob, signal, from) ?? source.open(blob, signal);
+      await store.put(blob, open, { signal, onProgress, resumable: unverified !== undefined });
     });
   }
 

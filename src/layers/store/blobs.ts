@@ -4,26 +4,25 @@
  * that are read are verified, and a file that fails is dropped so that the blob is fetched or built again.
  */
 import { closeSync, constants, fstatSync, openSync, read, readSync, statSync, unlinkSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { isTsbuildError, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
+import { isTsbuildError, systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import {
   createDigestHasher,
   type Descriptor,
   type Digest,
-  type DigestHasher,
   digestAlgorithm,
-  isIndexType,
-  isManifestType,
+  isDocumentType,
   type PutOptions,
 } from '../../image/index.ts';
-import { blobDamaged, blobMissing, sizeMismatch, storeFailure } from './failures.ts';
+import type { Downloads } from './downloads.ts';
+import { blobDamaged, blobMismatch, blobMissing, sizeMismatch, storeFailure } from './failures.ts';
 import { blobPathIn, type Layout } from './layout.ts';
 import type { PendingBlobs } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
 import type { UsageMarks } from './usage-marks.ts';
+import { writeChunks } from './write-chunks.ts';
 
-/** Bytes per read and per write: large enough that system calls do not show, small enough to stay in memory. */
+/** Bytes per read: large enough that system calls do not show, small enough to stay in memory. */
 const chunkSize = 512 * 1024;
 /** Reading a blob up to this size shows beside nothing: its presence alone is not believed. Bytes. */
 const smallBlob = 1024 * 1024;
@@ -36,6 +35,7 @@ export interface BlobsParts {
   readonly presence: Presence;
   readonly pending: PendingBlobs;
   readonly marks: UsageMarks;
+  readonly downloads: Downloads;
 }
 
 export class Blobs {
@@ -125,11 +125,11 @@ export class Blobs {
    */
   async put(
     descriptor: Descriptor,
-    source: () => Promise<AsyncIterable<Uint8Array>>,
+    source: (from?: number) => Promise<AsyncIterable<Uint8Array>>,
     options: PutOptions,
   ): Promise<'written' | 'exists'> {
     // What a manifest refers to is on the disk before the manifest: after a power loss no manifest lacks its parts.
-    if (isDocument(descriptor)) await this.#parts.pending.settle();
+    if (isDocumentType(descriptor.mediaType)) await this.#parts.pending.settle();
     for (;;) {
       throwIfAborted(options.signal);
       if (await this.holds(descriptor, options.signal)) return 'exists';
@@ -137,14 +137,15 @@ export class Blobs {
       if (other === undefined) break;
       await Promise.allSettled([other]);
     }
-    const writing = this.#write(source, options, descriptor);
+    const writing = options.resumable
+      ? this.#download(descriptor, source, options)
+      : this.#write(source, options, descriptor).then(() => 'written' as const);
     this.#writing.set(descriptor.digest, writing);
     try {
-      await writing;
+      return await writing;
     } finally {
       this.#writing.delete(descriptor.digest);
     }
-    return 'written';
   }
 
   /** Puts bytes whose digest is not known before. */
@@ -219,6 +220,23 @@ export class Blobs {
     }
   }
 
+  /** Nobody else downloads the blob until it has its name here, and then they find it. */
+  async #download(
+    descriptor: Descriptor,
+    source: (from?: number) => Promise<AsyncIterable<Uint8Array>>,
+    options: PutOptions,
+  ): Promise<'written' | 'exists'> {
+    const { downloads, pending } = this.#parts;
+    const arrived = await downloads.fetch(descriptor, source, options, () => this.holds(descriptor, options.signal));
+    if (arrived === undefined) return 'exists';
+    try {
+      this.adopt(arrived.path, descriptor.digest);
+    } finally {
+      void pending.published(descriptor.digest).finally(() => arrived.lock.release());
+    }
+    return 'written';
+  }
+
   async #write(
     source: () => Promise<AsyncIterable<Uint8Array>>,
     options: PutOptions,
@@ -228,19 +246,16 @@ export class Blobs {
     const hasher = createDigestHasher(expected ? digestAlgorithm(expected.digest) : 'sha256');
     let finished = false;
     try {
-      const size = await writeChunks(
-        draft,
-        await source(),
-        hasher,
-        options,
-        expected?.size ?? Number.POSITIVE_INFINITY,
-      );
+      const size = await writeChunks(draft, await source(), {
+        signal: options.signal,
+        start: 0,
+        limit: expected?.size ?? Number.POSITIVE_INFINITY,
+        onChunk: (chunk) => hasher.update(chunk),
+        onProgress: options.onProgress,
+      });
       const digest = hasher.digest();
       if (expected !== undefined && (digest !== expected.digest || size !== expected.size)) {
-        throw mismatch(
-          expected,
-          size > expected.size ? `more than ${expected.size} bytes` : `${size} bytes, ${digest}`,
-        );
+        throw blobMismatch(expected, size, digest);
       }
       this.adopt(draft, digest);
       finished = true;
@@ -251,71 +266,12 @@ export class Blobs {
   }
 }
 
-/** Stops early, with a size above `limit`, when there are more bytes than that. */
-async function writeChunks(
-  path: string,
-  chunks: AsyncIterable<Uint8Array>,
-  hasher: DigestHasher,
-  options: PutOptions,
-  limit: number,
-): Promise<number> {
-  const file = await openForWriting(path);
-  let batch: Uint8Array[] = [];
-  let batchSize = 0;
-  let size = 0;
-  const flush = async (): Promise<void> => {
-    const [bytes, length] = [batch, batchSize];
-    batch = [];
-    batchSize = 0;
-    await writeAll(file, bytes, length, path);
-  };
-  try {
-    for await (const chunk of chunks) {
-      throwIfAborted(options.signal);
-      if (chunk.byteLength === 0) continue;
-      size += chunk.byteLength;
-      if (size > limit) return size;
-      hasher.update(chunk);
-      batch.push(chunk);
-      batchSize += chunk.byteLength;
-      if (batchSize >= chunkSize) await flush();
-      options.onProgress?.(size);
-    }
-    throwIfAborted(options.signal);
-    await flush();
-  } finally {
-    await file.close();
-  }
-  return size;
-}
-
-/** writev may write less than it was given, on a disk that fills up. */
-async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], length: number, path: string): Promise<void> {
-  try {
-    if (chunks.length === 0) return;
-    const { bytesWritten } = await file.writev(chunks);
-    if (bytesWritten === length) return;
-    const rest = Buffer.concat(chunks).subarray(bytesWritten);
-    for (let done = 0; done < rest.length; ) done += (await file.write(rest, done)).bytesWritten;
-  } catch (error) {
-    throw storeFailure(error, `cannot write ${path}`);
-  }
-}
-
 function openForReading(path: string, digest: Digest): number {
   try {
     return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') throw blobMissing(digest);
     throw storeFailure(error, `cannot read the blob ${path}`);
-  }
-}
-
-async function openForWriting(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, 'wx', 0o600);
-  } catch (error) {
-    throw storeFailure(error, `cannot write ${path}`);
   }
 }
 
@@ -338,16 +294,4 @@ function removeFile(path: string): void {
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw storeFailure(error, `cannot remove ${path}`);
   }
-}
-
-function mismatch(expected: Descriptor, got: string): TsbuildError {
-  return new TsbuildError({
-    code: 'blob-mismatch',
-    message: `the bytes received for ${expected.digest} (${expected.size} bytes) are not that blob: ${got}`,
-    hint: 'Run the command again; if it fails again, the place the image comes from holds a damaged copy.',
-  });
-}
-
-function isDocument(descriptor: Descriptor): boolean {
-  return isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType);
 }

@@ -1,6 +1,6 @@
 /** Turns what the file system says into what the user can do about it. */
 import { isTsbuildError, systemErrorCode, TsbuildError } from '../../core/index.ts';
-import type { Digest } from '../../image/index.ts';
+import type { Descriptor, Digest } from '../../image/index.ts';
 
 /** @param what what failed and where, without a full stop */
 export function storeFailure(error: unknown, what: string): TsbuildError {
@@ -52,5 +52,15 @@ export function sizeMismatch(digest: Digest, claimed: number, actual: number): T
     code: 'blob-mismatch',
     message: `${digest} has ${actual} bytes, the manifest that names it says ${claimed}`,
     hint: 'The image is not valid; push it again with a current tool.',
+  });
+}
+
+/** What a source gave is not the blob it was asked for. */
+export function blobMismatch(expected: Descriptor, size: number, digest: Digest): TsbuildError {
+  const got = size > expected.size ? `more than ${expected.size} bytes` : `${size} bytes, ${digest}`;
+  return new TsbuildError({
+    code: 'blob-mismatch',
+    message: `the bytes received for ${expected.digest} (${expected.size} bytes) are not that blob: ${got}`,
+    hint: 'Run the command again; if it fails again, the place the image comes from holds a damaged copy.',
   });
 }

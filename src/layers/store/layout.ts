@@ -33,6 +33,8 @@ export interface Layout {
   readonly cacheMounts: string;
   /** Drafts, one folder per process. */
   readonly ingest: string;
+  /** Blobs that have arrived in part, for whoever goes on with them (downloads.ts). */
+  readonly downloads: string;
   readonly locks: string;
 }
 
@@ -46,6 +48,7 @@ export function layoutOf(root: string): Layout {
     snapshots: join(root, 'snapshots'),
     cacheMounts: join(root, 'cache-mounts'),
     ingest: join(root, 'ingest'),
+    downloads: join(root, 'downloads'),
     locks: join(root, 'locks'),
   };
 }
@@ -125,6 +128,7 @@ function initialise(layout: Layout): void {
     'snapshots',
     'cache-mounts',
     'ingest',
+    'downloads',
     'locks',
     'logs',
   ]);

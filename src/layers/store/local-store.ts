@@ -78,7 +78,7 @@ export class LocalStore implements Store {
 
   put(
     descriptor: Descriptor,
-    open: () => Promise<AsyncIterable<Uint8Array>>,
+    open: (from?: number) => Promise<AsyncIterable<Uint8Array>>,
     options: PutOptions,
   ): Promise<'written' | 'exists'> {
     return this.#parts.blobs.put(descriptor, open, options);

@@ -5,6 +5,7 @@
  */
 import type { WorkerPool } from '../worker/pool.ts';
 import { Blobs } from './blobs.ts';
+import { Downloads } from './downloads.ts';
 import { ImageList } from './image-list.ts';
 import { LayerBytes } from './layer-bytes.ts';
 import { openLayout } from './layout.ts';
@@ -36,7 +37,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const presence = new Presence(layout);
   const marks = new UsageMarks(layout, presence);
   const pending = new PendingBlobs((draft, path) => marks.place(draft, path));
-  const blobs = new Blobs({ layout, presence, pending, marks });
+  const blobs = new Blobs({ layout, presence, pending, marks, downloads: new Downloads(layout, presence) });
   const pool = new LazyPool(options.workers);
   const bytes = new LayerBytes({ layout, presence, pending, blobs, marks, pool: () => pool.get() });
   let xattrs = options.xattrPrefix;

@@ -83,6 +83,11 @@ export class PendingBlobs {
     await blob.work;
   }
 
+  /** Resolves when the blob is no longer pending, whether it was kept or lost; starts nothing earlier. */
+  async published(digest: Digest): Promise<void> {
+    await Promise.allSettled([this.#pending.get(digest)?.work]);
+  }
+
   /**
    * Resolves when nothing added so far is pending: to false when some of it was lost, which the next settle throws.
    * Unlike `settle` it starts nothing earlier than it would start by itself.

@@ -12,6 +12,7 @@ import { systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import { type Digest, isDigest } from '../../image/index.ts';
 import type { StoredImage } from '../types.ts';
 import { diskSize } from './disk-size.ts';
+import { removeAbandonedDownloads } from './downloads.ts';
 import { storeFailure } from './failures.ts';
 import { namesIn } from './if-there.ts';
 import { tryLock } from './kernel-lock.ts';
@@ -39,7 +40,7 @@ export interface PruneResult {
   readonly snapshots: number;
   readonly records: number;
   readonly cacheMounts: number;
-  /** Folders of processes that were killed. */
+  /** Folders of processes that were killed, and blobs that arrived in part. */
   readonly drafts: number;
 }
 
@@ -61,7 +62,7 @@ export async function prune(parts: StoreParts, options: PruneOptions): Promise<P
   await parts.records.settle();
   // What this process itself made until now is older than the cutoff.
   await sleep(clockLag + 5);
-  const drafts = await removeDead(layout);
+  const drafts = (await removeDead(layout)) + removeAbandonedDownloads(layout);
   // The time first: a process that makes itself known after we looked marks what it uses after that time.
   const now = Date.now();
   const others = liveSince(layout, parts.presence.id);

@@ -54,6 +54,7 @@ export async function usage(parts: StoreParts, { signal }: { readonly signal: Ab
   }
   const mountSize = sum(mounts.map((mount) => mount.size));
   const drafts = await sizeBelow(layout.ingest, signal);
+  const downloads = await sizeBelow(layout.downloads, signal);
   const cacheSize = ofBlobs - ofImages + (await sizeBelow(layout.cache, signal));
   const images = listed.map((image) => imageUsage(image, reachable, sizeOf));
   const nameless = images.filter((image) => image.name === undefined);
@@ -70,10 +71,10 @@ export async function usage(parts: StoreParts, { signal }: { readonly signal: Ab
     { kind: 'cache mounts', count: mounts.length, active: 0, size: mountSize, reclaimable: mountSize },
     {
       kind: 'drafts',
-      count: namesIn(layout.ingest).length,
+      count: namesIn(layout.ingest).length + namesIn(layout.downloads).length,
       active: namesIn(layout.ingest).length,
-      size: drafts,
-      reclaimable: 0,
+      size: drafts + downloads,
+      reclaimable: downloads,
     },
   ];
   return { rows, images, cacheMounts: mounts };

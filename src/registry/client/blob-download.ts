@@ -13,6 +13,8 @@ export interface DownloadPort {
   readonly retry: RetryPolicy;
   /** False: whoever reads the bytes computes their digest. Default: true. */
   readonly verify?: boolean;
+  /** Bytes of the beginning that the reader has already; then nothing can be verified here. Default: 0. */
+  readonly from?: number;
   /**
    * Asks for the blob from a byte on; resolves with 200 or 206, throws everything else.
    * @param failures breaks since the last byte
@@ -26,8 +28,9 @@ export async function downloadBlob(
   descriptor: Descriptor,
   signal: AbortSignal,
 ): Promise<AsyncIterable<Uint8Array>> {
-  const first = await port.fetch(0, 0);
-  const iterator = verified(port, descriptor, signal, first);
+  const from = port.from ?? 0;
+  const first = await port.fetch(from, 0);
+  const iterator = verified(port, descriptor, signal, first, from);
   return {
     [Symbol.asyncIterator]: () => ({
       next: () => iterator.next(),
@@ -48,12 +51,13 @@ async function* verified(
   descriptor: Descriptor,
   signal: AbortSignal,
   first: Exchange,
+  from: number,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const hasher = port.verify === false ? undefined : createDigestHasher(digestAlgorithm(descriptor.digest));
   const { size } = descriptor;
-  let received = 0;
+  let received = from;
   let exchange: Exchange = first;
-  let skip = 0;
+  let skip = from === 0 ? 0 : skipFor(first, from, size);
   let failures = 0;
   try {
     for (;;) {

@@ -9,8 +9,7 @@ import {
   type Descriptor,
   type Digest,
   isDigest,
-  isIndexType,
-  isManifestType,
+  isDocumentType,
   type PutOptions,
 } from '../../image/index.ts';
 import { mergeScopes, repositoryScope } from '../auth/scope.ts';
@@ -84,19 +83,24 @@ export class Repository implements RegistryRepository {
   }
 
   async open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    if (isDocument(descriptor)) return once(await this.#manifests.bytesOf(descriptor, signal));
-    return this.#download(descriptor, true, signal);
+    if (isDocumentType(descriptor.mediaType)) return once(await this.#manifests.bytesOf(descriptor, signal));
+    return this.#download(descriptor, { verify: true, from: 0 }, signal);
   }
 
-  async openUnverified(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    return isDocument(descriptor) ? this.open(descriptor, signal) : this.#download(descriptor, false, signal);
+  async openUnverified(descriptor: Descriptor, signal: AbortSignal, from = 0): Promise<AsyncIterable<Uint8Array>> {
+    if (!isDocumentType(descriptor.mediaType)) return this.#download(descriptor, { verify: false, from }, signal);
+    return once((await this.#manifests.bytesOf(descriptor, signal)).subarray(from));
   }
 
-  #download(descriptor: Descriptor, verify: boolean, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  #download(
+    descriptor: Descriptor,
+    part: { readonly verify: boolean; readonly from: number },
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array>> {
     return downloadBlob(
       {
+        ...part,
         retry: this.#parts.retry,
-        verify,
         // A mirror that broke off twice is left alone: the registry itself has the rest.
         fetch: (offset, failures) =>
           this.#access.read(
@@ -110,7 +114,7 @@ export class Repository implements RegistryRepository {
   }
 
   async has(descriptor: Descriptor, signal: AbortSignal): Promise<boolean> {
-    const kind = isDocument(descriptor) ? 'manifests' : 'blobs';
+    const kind = isDocumentType(descriptor.mediaType) ? 'manifests' : 'blobs';
     const { response } = await this.#access.expect(
       {
         method: 'HEAD',
@@ -133,7 +137,7 @@ export class Repository implements RegistryRepository {
     open: () => Promise<AsyncIterable<Uint8Array>>,
     options: PutOptions,
   ): Promise<'written' | 'mounted' | 'exists'> {
-    if (isDocument(descriptor)) {
+    if (isDocumentType(descriptor.mediaType)) {
       const bytes = await collectManifest(open, descriptor);
       await this.#putManifest(descriptor.digest, descriptor, bytes, options.signal);
       return 'written';
@@ -229,10 +233,6 @@ function requestBlob(endpoint: Endpoint, path: string, digest: Digest, offset: n
     },
     offset > 0 ? [200, 206] : [200],
   );
-}
-
-function isDocument(descriptor: Descriptor): boolean {
-  return isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType);
 }
 
 function stringsOf(value: unknown): readonly string[] {
