@@ -2,25 +2,23 @@
  * Compresses one segment of a file; runs in a worker thread. The segments of a file, joined in order between a header
  * and a trailer (gzip-frame.ts), are one valid stream.
  * Invariant: what comes out depends on the file's bytes, the level and the sizes fixed here, never on the number of
- * workers or on how segments are spread over them.
+ * workers, on how segments are spread over them, on the processor or on the version of Node.
  *
- * gzip: raw deflate blocks (RFC 1951) ended by a sync flush, each primed with the 32 KiB before it, so that cutting costs
- * next to nothing (measured: 0.1 % against one stream). zstd: a frame of its own per segment; frames may follow each
- * other (RFC 8878, section 3).
+ * gzip: deflate of the addon (RFC 1951; docs/compression.md says why not node:zlib), each segment ended by a sync flush
+ * and primed with the 32 KiB before it, so that cutting costs next to nothing. zstd: a frame of its own per segment;
+ * frames may follow each other (RFC 8878, section 3).
  */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { constants, crc32, deflateRawSync } from 'node:zlib';
+import { crc32 } from 'node:zlib';
 import { TsbuildError } from '../../core/index.ts';
+import { native } from '../native/addon.ts';
 import type { JobControl } from '../worker/job-control.ts';
-import { looksIncompressible } from './incompressible.ts';
 import { zstdCompressor } from './zstd.ts';
 
 /**
  * Bytes of input per segment. A zstd frame knows nothing of the one before it: 4 MiB lose 1 % against one frame, 1 MiB 3 %.
  */
 export const segmentSizes = { gzip: 1024 * 1024, zstd: 4 * 1024 * 1024 } as const;
-/** Bytes of input per run of deflate. */
-const blockSize = 256 * 1024;
 /** How far back deflate may refer. */
 const windowSize = 32 * 1024;
 
@@ -57,55 +55,15 @@ export function compressFile(input: CompressJob, control: JobControl): Compresse
   const before = Math.min(input.offset, input.compression === 'gzip' ? windowSize : 0);
   const buffer = Buffer.from(input.room, 0, before + input.length);
   readRange(input.file, input.offset - before, buffer);
-  const out = new RoomWriter(input.room, buffer.length);
+  control.throwIfAborted();
   if (input.compression === 'zstd') {
-    out.put(zstdCompressor()(buffer, input.level));
-    return { ...out.place, crc: 0 };
+    const frame = zstdCompressor()(buffer, input.level);
+    new Uint8Array(input.room).set(frame, buffer.length);
+    return { offset: buffer.length, length: frame.byteLength, crc: 0 };
   }
-  for (let start = before; ; start += blockSize) {
-    control.throwIfAborted();
-    const end = Math.min(start + blockSize, buffer.length);
-    const finish = input.last && end === buffer.length;
-    out.put(deflateBlock(buffer, start, end, finish, input.level));
-    if (end === buffer.length) break;
-  }
-  return { ...out.place, crc: crc32(buffer.subarray(before)) };
-}
-
-function deflateBlock(buffer: Buffer, start: number, end: number, finish: boolean, level: number): Buffer {
-  const block = buffer.subarray(start, end);
-  const dictionary = buffer.subarray(Math.max(0, start - windowSize), start);
-  const stored = level === 0 || looksIncompressible(block);
-  return deflateRawSync(block, {
-    level: stored ? 0 : level,
-    memLevel: 9,
-    // All of it at once: pieces would be joined in one more buffer.
-    chunkSize: blockSize + 4096,
-    finishFlush: finish ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
-    ...(!stored && dictionary.length > 0 && { dictionary }),
-  });
-}
-
-/** Puts compressed bytes one after another behind the input. */
-class RoomWriter {
-  readonly #bytes: Uint8Array;
-  readonly #start: number;
-  #end: number;
-
-  constructor(room: SharedArrayBuffer, start: number) {
-    this.#bytes = new Uint8Array(room);
-    this.#start = start;
-    this.#end = start;
-  }
-
-  get place(): { readonly offset: number; readonly length: number } {
-    return { offset: this.#start, length: this.#end - this.#start };
-  }
-
-  put(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#end);
-    this.#end += bytes.byteLength;
-  }
+  const room = new Uint8Array(input.room);
+  const length = native.deflate(room, before, input.length, input.last ? 1 : 0, input.level);
+  return { offset: buffer.length, length, crc: crc32(buffer.subarray(before)) };
 }
 
 /** Fills the buffer. */

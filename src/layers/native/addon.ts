@@ -1,5 +1,6 @@
 /**
- * The addon (this folder's C files, built to `dist/native/layers.node`) with its types: the system calls Node lacks.
+ * The addon (this folder's C files, built to `dist/native/layers.node`) with its types: the system calls Node lacks, and
+ * deflate.
  * Invariant: every function takes directory descriptors and names relative to them; none follows a symlink, so what a
  * hostile tree holds cannot lead a call out of it.
  *
@@ -94,6 +95,13 @@ export interface NativeLayers {
   unlock(fd: number): void;
   /** syncfs(2): everything written to the file system a descriptor is on. */
   syncFileSystem(fd: number): void;
+
+  /**
+   * Compresses buffer[window, window + length) to deflate (RFC 1951), on a byte boundary: the stream's last block when
+   * `last`, else a sync flush after it. The window before (at most 32 KiB) may be referred to. The output lies behind
+   * the input, where there must be room for length + length / 1024 + 64 bytes. Returns its length.
+   */
+  deflate(buffer: Uint8Array, window: number, length: number, last: 0 | 1, level: number): number;
 }
 
 export const native = createRequire(import.meta.url)(distPath('native/layers.node')) as NativeLayers;

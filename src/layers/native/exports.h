@@ -32,6 +32,8 @@ napi_value native_try_lock(napi_env env, napi_callback_info info);
 napi_value native_unlock(napi_env env, napi_callback_info info);
 napi_value native_sync_file_system(napi_env env, napi_callback_info info);
 
+napi_value native_deflate(napi_env env, napi_callback_info info);
+
 /* Nanoseconds since 1970, before it too, as the kernel wants them. */
 struct timespec timespec_of(int64_t nanoseconds);
 

@@ -5,7 +5,6 @@ import { crc32, gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { type Descriptor, digestOf, mediaTypes } from '../../../src/image/index.ts';
 import { crc32Combine } from '../../../src/layers/compress/gzip-frame.ts';
-import { looksIncompressible } from '../../../src/layers/compress/incompressible.ts';
 import type { LocalStore } from '../../../src/layers/index.ts';
 import { never, temporaryStore } from '../../support/store.ts';
 
@@ -152,15 +151,6 @@ describe('compression', () => {
         code: 'compression-level-invalid',
       });
     }
-  });
-
-  test('stores what cannot shrink and compresses what only looks random', () => {
-    expect(looksIncompressible(randomBytes(256 * 1024))).toBe(true);
-    const noise = randomBytes(8192);
-    const repeated = Buffer.concat(Array.from({ length: 32 }, () => noise));
-    expect(looksIncompressible(repeated)).toBe(false);
-    expect(looksIncompressible(Buffer.from(randomBytes(200_000).toString('base64')))).toBe(false);
-    expect(looksIncompressible(readFileSync(process.execPath).subarray(0, 256 * 1024))).toBe(false);
   });
 
   test('joins the checksums of pieces of any length', () => {
