@@ -105,3 +105,12 @@ function describe(error: number): string {
   const entry = getSystemErrorMap().get(-error);
   return entry ? `: ${entry[1]}` : '';
 }
+
+export function helperMissing(program: string, cause: Error): TsbuildError {
+  return new TsbuildError({
+    code: 'sandbox-helper-missing',
+    message: `the sandbox helper ${program} cannot be started`,
+    hint: 'reinstall tsbuild, or run `npm run build` in its source tree',
+    cause,
+  });
+}

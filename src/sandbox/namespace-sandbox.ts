@@ -1,18 +1,21 @@
 /**
- * The rungs `root`, `userns` and `chroot`: each step is one run of the helper.
+ * The rungs `root`, `userns` and `chroot`: each step is one run of the helper, which serves them all.
  * Invariant: a command that fails is a result; what keeps it from running is an error.
  */
 import { cancelled, distPath, type EventSink, TsbuildError, throwIfAborted } from '../core/index.ts';
+import { runAttached } from './attached-step.ts';
 import { type ControlGroup, makeControlGroup } from './control-groups.ts';
 import { encodeSpec } from './encode-spec.ts';
 import { hostsFile, resolvConf } from './etc-files.ts';
 import { execMessage, failureOf } from './failures.ts';
 import { forwardSockets } from './forward-socket.ts';
 import { readText } from './host-facts.ts';
-import { type HelperRecord, signalName } from './records.ts';
+import { type HelperEnd, type HelperRecord, signalName } from './records.ts';
 import { type SharedNetwork, shareNetwork } from './shared-network.ts';
-import { type HelperEnd, Helpers } from './step-process.ts';
+import { StepServer } from './step-server.ts';
 import type { Rung, RunOptions, Sandbox, StepResult, StepSpec } from './types.ts';
+
+const program = distPath('native/tsbuild-sandbox');
 
 export interface NamespaceSandboxOptions {
   readonly rung: Exclude<Rung, 'none'>;
@@ -26,7 +29,7 @@ export interface NamespaceSandboxOptions {
 
 export class NamespaceSandbox implements Sandbox {
   readonly #options: NamespaceSandboxOptions;
-  readonly #helpers = new Helpers(distPath('native/tsbuild-sandbox'));
+  readonly #server = new StepServer(program);
   #shared: Promise<'host' | SharedNetwork> | undefined;
   #steps = 0;
   readonly #admitted = new Set<string>();
@@ -71,7 +74,9 @@ export class NamespaceSandbox implements Sandbox {
           cgroupFiles: group?.joinFiles ?? [],
         },
       );
-      const end = await this.#helpers.run(spec, options);
+      const end = await (options.attach
+        ? runAttached(program, spec, options.attach, options)
+        : this.#server.run(spec, options));
       throwIfAborted(options.signal);
       return outOfMemory(end, step, group) ?? resultOf(end, step, options);
     } finally {
@@ -82,7 +87,7 @@ export class NamespaceSandbox implements Sandbox {
 
   async close(): Promise<void> {
     const network = await this.#shared;
-    await Promise.all([this.#helpers.close(), typeof network === 'object' ? network.close() : undefined]);
+    await Promise.all([this.#server.close(), typeof network === 'object' ? network.close() : undefined]);
   }
 
   /** What a step's network is here; the fallback of `default` is announced once. */

@@ -21,6 +21,14 @@ export type HelperRecord =
       readonly maxResidentBytes: number;
     };
 
+/** How a run of the helper ended. */
+export interface HelperEnd {
+  readonly records: readonly HelperRecord[];
+  /** Of the step's supervisor; null when a signal ended it. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
 export function decodeRecords(data: Buffer): HelperRecord[] {
   const records: HelperRecord[] = [];
   for (let at = 0; at + 4 <= data.length; ) {

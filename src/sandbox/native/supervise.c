@@ -46,10 +46,10 @@ static void join_cgroups(const struct spec *spec, pid_t pid) {
   }
 }
 
-/* Dies with tsbuild; a parent that is gone already is noticed by the process that took its place. */
-static void tie_to_parent(const struct spec *spec) {
+/* Dies with its parent; one that is gone already is noticed by the process that took its place. */
+static void tie_to_parent(pid_t parent) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) fail("supervise", errno, "prctl");
-  if (spec->parent != 0 && (uint64_t)getppid() != spec->parent) _exit(SETUP_FAILED);
+  if (parent != 0 && getppid() != parent) _exit(SETUP_FAILED);
 }
 
 static int64_t milliseconds_now(void) {
@@ -182,18 +182,28 @@ static void relay_terminal(struct watch *watch, int channel, struct relay relays
   relays[INPUT] = (struct relay){.from = 0, .to = watch->master};
 }
 
-int supervise(void) {
+int supervise(pid_t parent) {
   static struct spec spec;
   if (syscall(SYS_close_range, RECORD_FD + 1, ~0U, 0) != 0 && errno == ENOSYS)
     for (int fd = RECORD_FD + 1; fd < 1024; fd++) close(fd);
   if (fcntl(RECORD_FD, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
   spec_read(&spec, SPEC_FD);
   close(SPEC_FD);
-  tie_to_parent(&spec);
+<<<<<<< HEAD
+  tie_to_parent(parent != 0 ? parent : (pid_t)spec.parent);
   /* With a terminal it stays in the group of tsbuild, which is told when the window changes. */
   if (!spec.terminal) setsid();
   struct watch watch = {.spec = &spec, .signals = watch_signals(), .master = -1};
   struct pipes pipes = open_pipes(&spec);
+=======
+  tie_to_parent(parent != 0 ? parent : (pid_t)spec.parent);
+  setsid();
+  struct watch watch = {.spec = &spec, .signals = watch_signals()};
+  int output[2], error[2], alive[2];
+  open_pipe(output);
+  open_pipe(error);
+  open_pipe(alive);
+>>>>>>> a4e60fb (One helper serves the steps of a build and forks for each: starting one cost this process more than the step)
   watch.init = (pid_t)syscall(SYS_clone, new_namespaces(&spec) | SIGCHLD, NULL, NULL, NULL, NULL);
   if (watch.init < 0) fail("namespaces", errno, "clone");
   if (watch.init == 0) {

@@ -27,12 +27,11 @@ export async function until(condition: () => boolean, milliseconds = 10_000): Pr
 
 /** The helper's processes of a driver: supervisors, and the first process of each step. */
 export function helpersOf(driver: string): { readonly supervisors: number[]; readonly inits: number[] } {
-  const runs = processesWith('tsbuild-sandbox run');
+  const servers = processesWith('tsbuild-sandbox serve');
   const supervisors = processesWith(driver)
     .flatMap(childrenOf)
-    .filter((pid) => runs.includes(pid))
-    // One that stands ready for the next step has no children.
-    .filter((pid) => childrenOf(pid).length > 0);
+    .filter((pid) => servers.includes(pid))
+    .flatMap(childrenOf);
   return { supervisors, inits: supervisors.flatMap(childrenOf) };
 }
 

@@ -1,0 +1,236 @@
+/*
+ * Runs the steps of a build, any number at once: each request forks a supervisor, and what that says is passed on.
+ * A fork of this small process costs a fraction of what starting one costs tsbuild, with all its memory.
+ * Runs in: the first process, with the capabilities of tsbuild, in no namespace of a step.
+ */
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "report.h"
+#include "supervise.h"
+
+enum { REQUEST_FD = 3, ANSWER_FD = 4, HEADER = 9, CHUNK = 1 << 16, STREAMS = 3, FIXED = 2 };
+
+struct step {
+  uint32_t id;
+  pid_t pid;           /* 0: reaped, with `status` */
+  int status;
+  int streams[STREAMS]; /* read ends, by kind of answer - 1; -1: at its end */
+};
+
+static struct {
+  struct step *items;
+  size_t count;
+  size_t room;
+} steps;
+
+static uint32_t number_at(const uint8_t *bytes) {
+  return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+static void put_number(uint8_t *bytes, uint32_t number) {
+  for (int i = 0; i < 4; i++) bytes[i] = (uint8_t)(number >> (8 * i));
+}
+
+/* tsbuild is gone, or gives up: nothing of a step stays. */
+static _Noreturn void end_all(int status) {
+  for (size_t i = 0; i < steps.count; i++)
+    if (steps.items[i].pid > 0) kill(steps.items[i].pid, SIGKILL);
+  while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) continue;
+  _exit(status);
+}
+
+/* False at the end of the requests. */
+static bool read_request(uint8_t *into, size_t size) {
+  for (size_t done = 0; done < size;) {
+    ssize_t got = read(REQUEST_FD, into + done, size - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    done += (size_t)got;
+  }
+  return true;
+}
+
+static void answer(enum answer_kind kind, uint32_t id, const void *data, size_t size) {
+  uint8_t header[HEADER] = {(uint8_t)kind};
+  put_number(header + 1, id);
+  put_number(header + 5, (uint32_t)size);
+  struct iovec parts[2] = {{.iov_base = header, .iov_len = HEADER}, {.iov_base = (void *)data, .iov_len = size}};
+  for (size_t left = HEADER + size; left > 0;) {
+    ssize_t wrote = writev(ANSWER_FD, parts, 2);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) end_all(SETUP_FAILED);
+    left -= (size_t)wrote;
+    for (int i = 0; i < 2; i++) {
+      size_t part = (size_t)wrote < parts[i].iov_len ? (size_t)wrote : parts[i].iov_len;
+      parts[i].iov_base = (uint8_t *)parts[i].iov_base + part;
+      parts[i].iov_len -= part;
+      wrote -= (ssize_t)part;
+    }
+  }
+}
+
+static int memory_with(const uint8_t *data, size_t size) {
+  int fd = memfd_create("spec", MFD_CLOEXEC);
+  if (fd < 0) return -1;
+  for (size_t done = 0; done < size;) {
+    ssize_t wrote = write(fd, data + done, size - done);
+    if (wrote <= 0) return -1;
+    done += (size_t)wrote;
+  }
+  return lseek(fd, 0, SEEK_SET) == 0 ? fd : -1;
+}
+
+/* The descriptors `supervise` expects; what else is open it closes. */
+static _Noreturn void run_step(int spec, int ends[STREAMS][2], const sigset_t *signals, pid_t server) {
+  static const int places[STREAMS] = {1, 2, RECORD_FD};
+  sigprocmask(SIG_SETMASK, signals, NULL);
+  signal(SIGPIPE, SIG_DFL);
+  /* First out of the way of the low numbers: what is copied there may lie there. */
+  int own[STREAMS + 1];
+  for (int i = 0; i < STREAMS; i++) own[i] = fcntl(ends[i][1], F_DUPFD_CLOEXEC, RECORD_FD + 1);
+  own[STREAMS] = fcntl(spec, F_DUPFD_CLOEXEC, RECORD_FD + 1);
+  for (int i = 0; i <= STREAMS; i++)
+    if (own[i] < 0 || dup2(own[i], i < STREAMS ? places[i] : REQUEST_FD) < 0) _exit(SETUP_FAILED);
+  _exit(supervise(server));
+}
+
+static bool add_step(uint32_t id, const uint8_t *spec, size_t size, const sigset_t *signals) {
+  if (steps.count == steps.room) {
+    size_t room = steps.room == 0 ? 16 : steps.room * 2;
+    struct step *items = realloc(steps.items, room * sizeof *items);
+    if (items == NULL) return false;
+    steps.items = items;
+    steps.room = room;
+  }
+  int ends[STREAMS][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
+  int memory = memory_with(spec, size);
+  bool made = memory >= 0;
+  for (int i = 0; i < STREAMS && made; i++) made = pipe2(ends[i], O_CLOEXEC) == 0;
+  pid_t server = getpid();
+  pid_t pid = made ? fork() : -1;
+  if (pid == 0) run_step(memory, ends, signals, server);
+  int error = errno;
+  close(memory);
+  struct step step = {.id = id, .pid = pid};
+  for (int i = 0; i < STREAMS; i++) {
+    close(ends[i][1]);
+    step.streams[i] = ends[i][0];
+    if (pid < 0) close(ends[i][0]);
+  }
+  errno = error;
+  if (pid > 0) steps.items[steps.count++] = step;
+  return pid > 0;
+}
+
+static void take_request(const sigset_t *signals) {
+  uint8_t header[HEADER];
+  if (!read_request(header, HEADER)) end_all(0);
+  uint32_t id = number_at(header + 1), size = number_at(header + 5);
+  uint8_t *data = malloc(size + 1U);
+  if (data == NULL || !read_request(data, size)) end_all(SETUP_FAILED);
+  if (header[0] == REQUEST_STEP && !add_step(id, data, size, signals)) {
+    uint8_t code = SETUP_FAILED;
+    answer(ANSWER_EXITED, id, &code, 1);
+  }
+  if (header[0] == REQUEST_SIGNAL && size == 1)
+    for (size_t i = 0; i < steps.count; i++)
+      if (steps.items[i].id == id && steps.items[i].pid > 0) kill(steps.items[i].pid, data[0]);
+  free(data);
+}
+
+static void pass_on(struct step *step, int stream) {
+  static uint8_t buffer[CHUNK];
+  ssize_t size = read(step->streams[stream], buffer, sizeof buffer);
+  if (size < 0 && errno == EINTR) return;
+  if (size > 0) {
+    answer((enum answer_kind)(stream + 1), step->id, buffer, (size_t)size);
+    return;
+  }
+  close(step->streams[stream]);
+  step->streams[stream] = -1;
+}
+
+static void reap(int arrived) {
+  struct signalfd_siginfo info;
+  (void)!read(arrived, &info, sizeof info);
+  int status;
+  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+    for (size_t i = 0; i < steps.count; i++)
+      if (steps.items[i].pid == pid) {
+        steps.items[i].pid = 0;
+        steps.items[i].status = status;
+      }
+}
+
+/* A step has ended when its supervisor is gone and all that it wrote has been passed on. */
+static void announce_ends(void) {
+  size_t kept = 0;
+  for (size_t i = 0; i < steps.count; i++) {
+    struct step *step = &steps.items[i];
+    bool open = step->pid > 0;
+    for (int stream = 0; stream < STREAMS; stream++) open = open || step->streams[stream] >= 0;
+    if (open) {
+      steps.items[kept++] = *step;
+      continue;
+    }
+    bool killed = WIFSIGNALED(step->status);
+    uint8_t number = (uint8_t)(killed ? WTERMSIG(step->status) : WEXITSTATUS(step->status));
+    answer(killed ? ANSWER_KILLED : ANSWER_EXITED, step->id, &number, 1);
+  }
+  steps.count = kept;
+}
+
+static int watch_children(sigset_t *before) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &set, before);
+  signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int serve(void) {
+  /* A session of its own: Ctrl-C on the terminal is tsbuild's to pass on. */
+  setsid();
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return SETUP_FAILED;
+  for (int fd = REQUEST_FD; fd <= ANSWER_FD; fd++)
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
+  sigset_t signals;
+  int children = watch_children(&signals);
+  if (children < 0) return SETUP_FAILED;
+  struct pollfd *events = NULL;
+  for (;;) {
+    size_t count = steps.count;
+    struct pollfd *grown = realloc(events, (FIXED + count * STREAMS) * sizeof *events);
+    if (grown == NULL) end_all(SETUP_FAILED);
+    events = grown;
+    events[0] = (struct pollfd){.fd = REQUEST_FD, .events = POLLIN};
+    events[1] = (struct pollfd){.fd = children, .events = POLLIN};
+    for (size_t i = 0; i < count * STREAMS; i++)
+      events[FIXED + i] = (struct pollfd){.fd = steps.items[i / STREAMS].streams[i % STREAMS], .events = POLLIN};
+    if (poll(events, FIXED + count * STREAMS, -1) < 0) {
+      if (errno == EINTR) continue;
+      end_all(SETUP_FAILED);
+    }
+    for (size_t i = 0; i < count * STREAMS; i++)
+      if (events[FIXED + i].revents != 0) pass_on(&steps.items[i / STREAMS], (int)(i % STREAMS));
+    if (events[1].revents != 0) reap(children);
+    announce_ends();
+    if (events[0].revents != 0) take_request(&signals);
+  }
+}

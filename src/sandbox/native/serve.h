@@ -1,0 +1,25 @@
+/*
+ * Steps on request. Requests arrive on descriptor 3, answers leave on descriptor 4; both are u8 kind, u32 step, u32
+ * length, bytes, integers little-endian. tsbuild chooses the numbers of steps.
+ * Runs in: the first process, with the capabilities of tsbuild.
+ */
+#ifndef TSBUILD_SERVE_H
+#define TSBUILD_SERVE_H
+
+enum request_kind {
+  REQUEST_STEP = 1,   /* a spec (spec.h) */
+  REQUEST_SIGNAL = 2, /* a byte: the signal its supervisor gets */
+};
+
+enum answer_kind {
+  ANSWER_OUTPUT = 1,
+  ANSWER_ERROR = 2,
+  ANSWER_RECORDS = 3, /* as they came; a record may be split */
+  ANSWER_EXITED = 4,  /* a byte: the supervisor's exit code. The step's last answer */
+  ANSWER_KILLED = 5,  /* a byte: the signal that killed the supervisor. The step's last answer */
+};
+
+/* Serves until the requests end, then ends what still runs. Returns this process's exit status. */
+int serve(void);
+
+#endif
