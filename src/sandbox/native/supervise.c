@@ -189,21 +189,11 @@ int supervise(pid_t parent) {
   if (fcntl(RECORD_FD, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
   spec_read(&spec, SPEC_FD);
   close(SPEC_FD);
-<<<<<<< HEAD
   tie_to_parent(parent != 0 ? parent : (pid_t)spec.parent);
   /* With a terminal it stays in the group of tsbuild, which is told when the window changes. */
   if (!spec.terminal) setsid();
   struct watch watch = {.spec = &spec, .signals = watch_signals(), .master = -1};
   struct pipes pipes = open_pipes(&spec);
-=======
-  tie_to_parent(parent != 0 ? parent : (pid_t)spec.parent);
-  setsid();
-  struct watch watch = {.spec = &spec, .signals = watch_signals()};
-  int output[2], error[2], alive[2];
-  open_pipe(output);
-  open_pipe(error);
-  open_pipe(alive);
->>>>>>> a4e60fb (One helper serves the steps of a build and forks for each: starting one cost this process more than the step)
   watch.init = (pid_t)syscall(SYS_clone, new_namespaces(&spec) | SIGCHLD, NULL, NULL, NULL, NULL);
   if (watch.init < 0) fail("namespaces", errno, "clone");
   if (watch.init == 0) {
