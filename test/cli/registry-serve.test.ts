@@ -94,6 +94,23 @@ describe('registry serve', () => {
     expect((await must('digest', `${readOnly.host}/app:1`)).text).toMatch(/^sha256:/);
   });
 
+  test('with --users asks every client for a name and a password', async () => {
+    writeFileSync(folder.join('users'), '# who may\nalice:wonder land\n', { mode: 0o600 });
+    await using closed = await serve('--users', 'users');
+    await expect(must('digest', `${closed.host}/app:1`)).rejects.toThrow('[registry-unauthorized]');
+    const to = `docker://${closed.host}/from/alice:1`;
+    const credentials = ['--src-creds', 'alice:wonder land', '--dest-creds', 'alice:wonder land'];
+    await mustRun('skopeo', ['copy', ...insecure, ...credentials, `docker://${closed.host}/app:1`, to]);
+    expect((await must('inspect', '-f', '{{.Config.Labels.made}}', 'from/alice:1')).text).toBe('here\n');
+  });
+
+  test('does not take users from a file that others may read, or that is none', async () => {
+    writeFileSync(folder.join('open'), 'alice:secret\n', { mode: 0o644 });
+    await expect(must('registry', 'serve', '--port', '0', '--users', 'open')).rejects.toThrow('chmod 600 open');
+    writeFileSync(folder.join('none'), 'alice=secret\n', { mode: 0o600 });
+    await expect(must('registry', 'serve', '--port', '0', '--users', 'none')).rejects.toThrow('not a list of users');
+  });
+
   test('serves a directory of its own, ends on Ctrl-C, and leaves an image layout that others read', async () => {
     const other = await serve('elsewhere');
     await must('copy', '-q', 'store://app:1', `${other.host}/copied:1`);

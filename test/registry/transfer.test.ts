@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { copyGraph, type Descriptor } from '../../src/image/index.ts';
-import { fetchOnce } from '../../src/registry/index.ts';
 import { startCanary, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { startRegistry } from '../support/registry.ts';
@@ -162,23 +161,5 @@ describe('what a registry says besides', () => {
     expect(schemesFor('registry.example:5000', { insecure: true })).toEqual(['https', 'http']);
     expect(schemesFor('[::1]:5000', {})).toEqual(['http', 'https']);
     expect(schemesFor('127.0.0.1.example', {})).toEqual(['https']);
-  });
-});
-
-describe('fetchOnce', () => {
-  test('brings a blob once for all who ask, and goes on when one of them leaves', async () => {
-    const from = new MemoryStore();
-    const wanted = from.add('application/octet-stream', bytes);
-    const to = new MemoryStore();
-    const fetch = fetchOnce(to);
-    const leaving = new AbortController();
-    const first = fetch(from, wanted, leaving.signal);
-    const others = [1, 2, 3].map(() => fetch(from, wanted, neverAborted));
-    leaving.abort();
-    expect(await rejectionOf(first)).toMatchObject({ code: 'cancelled' });
-    await Promise.all(others);
-    expect(from.opens).toHaveLength(1);
-    await fetch(from, wanted, neverAborted);
-    expect(from.opens).toHaveLength(1);
   });
 });

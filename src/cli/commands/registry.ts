@@ -1,6 +1,7 @@
 /** `tsbuild registry serve`: the local store, or a directory, as a registry. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { TsbuildError } from '../../core/index.ts';
+import type { Access } from '../../registry/index.ts';
 import { invalidFlag, oneOf, type ParsedFlags } from '../args/flag.ts';
 import type { Command } from '../command.ts';
 import type { Session } from '../session.ts';
@@ -12,11 +13,17 @@ export const registry: Command = {
   usage: 'registry serve [OPTIONS] [DIR]',
   about:
     'Serves the local store, or the OCI layout in DIR (made when it is not there), to docker, skopeo and every other client ' +
-    'until it is stopped. An image is found under the name people give it: alpine:3, ghcr.io/me/app:1. It knows no users: ' +
-    'who reaches it may read, and push unless --read-only is given.',
+    'until it is stopped. An image is found under the name people give it: alpine:3, ghcr.io/me/app:1. Who reaches it may ' +
+    'read; only your own processes on this machine (and root) may push, unless you name users or let anyone in.',
   flags: [
     { name: 'port', short: 'p', value: 'PORT', help: `port to listen on (default: ${defaultPort}); 0: any free one` },
     { name: 'address', value: 'ADDRESS', help: 'address to listen on (default: 127.0.0.1, this machine only)' },
+    {
+      name: 'users',
+      value: 'FILE',
+      help: 'only these users, a line NAME:PASSWORD each; nobody else may read the file',
+    },
+    { name: 'anyone', help: 'everyone who reaches it may push and delete' },
     { name: 'read-only', help: 'refuse pushes and deletions' },
     { name: 'tls-cert', value: 'FILE', help: 'certificate (PEM): speak https' },
     { name: 'tls-key', value: 'FILE', help: 'its key (PEM)' },
@@ -41,6 +48,7 @@ export const registry: Command = {
           wiring.store(folder),
         ]);
         const address = flags.text('address');
+        const access = await accessOf(flags, session);
         await using server = await serveRegistry({
           storage: servedStore(store),
           uploadFolder: store.temporaryFolder(),
@@ -48,11 +56,12 @@ export const registry: Command = {
           ...(address !== undefined && { address }),
           ...(tls && { tls }),
           readOnly: flags.on('read-only'),
+          access,
           onFailure: (error) => {
             session.stderr.write(`warning: ${error instanceof Error ? error.message : String(error)}\n`);
           },
         });
-        warnOfStrangers(address, flags.on('read-only'), session);
+        warnOfStrangers(address, flags, tls !== undefined, session);
         session.stdout.write(`${server.url}\n`);
         await stopped(session.signal);
         return 0;
@@ -87,9 +96,61 @@ async function readPem(path: string): Promise<string> {
   }
 }
 
-function warnOfStrangers(address: string | undefined, readOnly: boolean, { stderr }: Session): void {
-  if (address === undefined || address === '::1' || address === 'localhost' || address.startsWith('127.')) return;
-  stderr.write(`warning: everyone who can reach ${address} may pull from it${readOnly ? '' : ' and push to it'}\n`);
+async function accessOf(flags: ParsedFlags, { user }: Session): Promise<Access> {
+  const { anyone, onlyOwnersWrite, onlyUsers } = await import('../../registry/index.ts');
+  const file = flags.text('users');
+  if (file !== undefined && flags.on('anyone')) throw invalidFlag('--anyone', 'it leaves --users without effect');
+  if (file !== undefined) return onlyUsers(await readUsers(file));
+  return flags.on('anyone') ? anyone : onlyOwnersWrite([0, user]);
+}
+
+/** @throws TsbuildError `registry-config`; no message quotes a line */
+async function readUsers(path: string): Promise<ReadonlyMap<string, string>> {
+  const text = await readPrivate(path);
+  const lines = text.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'));
+  const users = new Map(lines.flatMap((line) => (/^[^:]+:.+$/.test(line) ? [split(line)] : [])));
+  if (users.size > 0 && users.size === lines.length) return users;
+  throw new TsbuildError({
+    code: 'registry-config',
+    message: `${path} is not a list of users`,
+    hint: 'Write one line NAME:PASSWORD for each user, every name once.',
+  });
+}
+
+async function readPrivate(path: string): Promise<string> {
+  let mode: number;
+  try {
+    mode = (await stat(path)).mode;
+    if ((mode & 0o077) === 0) return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new TsbuildError({
+      code: 'registry-config',
+      message: `${path} cannot be read`,
+      hint: 'Name a file you may read.',
+      cause,
+    });
+  }
+  throw new TsbuildError({
+    code: 'registry-config',
+    message: `other users of this machine may read the passwords in ${path}`,
+    hint: `Run: chmod 600 ${path}`,
+  });
+}
+
+function split(line: string): [string, string] {
+  const colon = line.indexOf(':');
+  return [line.slice(0, colon), line.slice(colon + 1)];
+}
+
+function warnOfStrangers(address: string | undefined, flags: ParsedFlags, tls: boolean, { stderr }: Session): void {
+  const isLocal = address === undefined || address === '::1' || address === 'localhost' || address.startsWith('127.');
+  if (isLocal && !flags.on('anyone')) return;
+  if (flags.text('users') !== undefined) {
+    if (!tls) stderr.write('warning: passwords travel in clear text: give --tls-cert and --tls-key\n');
+    return;
+  }
+  const push = flags.on('anyone') && !flags.on('read-only') ? ' and push to it' : '';
+  stderr.write(`warning: everyone who can reach ${address ?? '127.0.0.1'} may pull from it${push}\n`);
 }
 
 function stopped(signal: AbortSignal): Promise<void> {

@@ -15,6 +15,7 @@ export type RefusalCode =
   | 'TAG_INVALID'
   | 'TOOMANYREQUESTS'
   | 'DENIED'
+  | 'UNAUTHORIZED'
   | 'UNSUPPORTED'
   | 'UNKNOWN';
 

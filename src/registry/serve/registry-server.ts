@@ -1,10 +1,11 @@
 /**
- * A small registry (OCI distribution spec 1.1) over a storage: pull, push, content discovery and management. It knows no
- * users, so it listens on loopback unless told otherwise.
+ * A small registry (OCI distribution spec 1.1) over a storage: pull, push, content discovery and management. It listens on
+ * loopback unless told otherwise, and asks `access` before it looks at a request.
  * Invariant: what it serves under a digest has that digest; a request that fails leaves no draft behind.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { assertNever, Limiter, systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { type Access, anyone } from './access.ts';
 import { Refusal, sendEmpty, sendJson, sendRefusal } from './answer.ts';
 import { type Route, routeOf } from './route.ts';
 import { appendUpload, type Exchange, finishUpload, readBlob, startUpload, whereItStands } from './serve-blobs.ts';
@@ -30,6 +31,8 @@ export interface RegistryServerOptions {
   /** PEM; https then. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly readOnly?: boolean;
+  /** Default: everyone may do everything. */
+  readonly access?: Access;
   /** A failure of the storage, which the client only hears of as a 500. */
   readonly onFailure?: (error: unknown) => void;
 }
@@ -99,12 +102,21 @@ async function answer(serving: Serving, exchange: Exchange): Promise<void> {
   const { request } = exchange;
   const method = request.method ?? '';
   const reads = method === 'GET' || method === 'HEAD';
+  await admit(serving.access ?? anyone, exchange, !reads);
   if (serving.readOnly && !reads) throw new Refusal(405, 'UNSUPPORTED', 'this registry is read-only');
   const asked = routeOf(new URL(request.url ?? '/', 'http://registry').pathname);
   const { canonical } = serving.storage;
   const route = canonical && 'repository' in asked ? { ...asked, repository: canonical(asked.repository) } : asked;
   const handled = reads ? await read(serving, route, exchange) : await write(serving, route, method, exchange);
   if (handled === 'not-here') throw new Refusal(405, 'UNSUPPORTED', `${method} is not offered here`);
+}
+
+async function admit(access: Access, { request, response }: Exchange, writes: boolean): Promise<void> {
+  const verdict = await access(request, writes);
+  if (verdict.kind === 'denied') throw new Refusal(403, 'DENIED', verdict.because);
+  if (verdict.kind === 'granted') return;
+  response.setHeader('www-authenticate', 'Basic realm="tsbuild"');
+  throw new Refusal(401, 'UNAUTHORIZED', 'a name and a password are needed');
 }
 
 async function read({ storage, sessions }: Serving, route: Route, exchange: Exchange): Promise<'not-here' | undefined> {
