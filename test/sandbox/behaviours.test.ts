@@ -1,8 +1,7 @@
 /** Every behaviour of the table on every rung this machine can be brought to. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Behaviour } from './support/behaviours/behaviour.ts';
+import { check } from './support/behaviours/check.ts';
 import { behaviours } from './support/behaviours/index.ts';
-import type { Answer } from './support/protocol.ts';
 import { cannotTest, type StepRunner, stepRunner, type TestedRung } from './support/step-runner.ts';
 
 const rungs: readonly TestedRung[] = ['root', 'userns', 'single', 'chroot'];
@@ -31,23 +30,4 @@ for (const rung of rungs) {
       }
     }
   });
-}
-
-function check(answer: Answer, { expect: expected }: Behaviour): void {
-  const context = JSON.stringify({ error: answer.error, stderr: answer.stderr, stdout: answer.stdout?.slice(0, 500) });
-  if (expected.error !== undefined) {
-    expect(expected.error.split('|'), context).toContain(answer.error?.code);
-    if (expected.message) expect(answer.error?.message).toMatch(expected.message);
-    return;
-  }
-  const exit =
-    expected.killed === undefined
-      ? { kind: 'exited', code: expected.code ?? 0 }
-      : { kind: 'killed', signal: expected.killed };
-  expect(answer.result?.exit, context).toEqual(exit);
-  const stdout = answer.stdout?.trim();
-  if (typeof expected.stdout === 'string') expect(stdout, context).toBe(expected.stdout);
-  else if (expected.stdout) expect(stdout, context).toMatch(expected.stdout);
-  if (expected.stderr) expect(answer.stderr).toMatch(expected.stderr);
-  if (expected.left) expect(answer.left).toEqual(expected.left);
 }

@@ -19,7 +19,8 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { isTsbuildError } from '../../../src/core/index.ts';
+import { type EventSink, isTsbuildError } from '../../../src/core/index.ts';
+import { hostFacts } from '../../../src/sandbox/host-facts.ts';
 import {
   createSandbox,
   probeRungs,
@@ -30,9 +31,10 @@ import {
   type StepSpec,
   wantsUserNamespace,
 } from '../../../src/sandbox/index.ts';
+import { NamespaceSandbox } from '../../../src/sandbox/namespace-sandbox.ts';
 import type { Answer, Request, TestMount } from './protocol.ts';
 
-const [isolation, folder] = process.argv.slice(2) as [Rung, string];
+const [isolation, folder, probed] = process.argv.slice(2) as [Exclude<Rung, 'none'>, string, 'probed' | 'unprobed'];
 
 if (wantsUserNamespace(isolation, process.env)) {
   const { argv, execPath, execArgv } = process;
@@ -42,12 +44,14 @@ await serve();
 
 async function serve(): Promise<void> {
   const notices: string[] = [];
-  const sandbox = await createSandbox({
-    isolation,
-    events: (event) => {
-      if (event.kind === 'notice') notices.push(event.message);
-    },
-  });
+  const events: EventSink = (event) => {
+    if (event.kind === 'notice') notices.push(event.message);
+  };
+  // A helper that needs libraries cannot be the program a probe runs.
+  const sandbox =
+    probed === 'probed'
+      ? await createSandbox({ isolation, events })
+      : new NamespaceSandbox({ rung: isolation, singleId: hostFacts().singleId, events });
   const base = makeBase(join(folder, 'base'));
   const aborts = new Map<number, AbortController>();
   let count = 0;

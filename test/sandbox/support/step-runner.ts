@@ -40,9 +40,10 @@ async function hasNewuidmap(): Promise<boolean> {
   return (await run('sh', ['-c', 'command -v newuidmap'])).code === 0;
 }
 
-export async function stepRunner(rung: TestedRung): Promise<StepRunner> {
+/** @param helper another build of the helper than the one that is tested */
+export async function stepRunner(rung: TestedRung, helper?: string): Promise<StepRunner> {
   const folder = temporaryFolder(`sandbox-${rung}`, 0o755);
-  await bundle(folder);
+  await bundle(folder, helper ?? distPath('native/tsbuild-sandbox'));
   const user = rung === 'userns' ? await makeUser() : undefined;
   const steps = folder.join('steps');
   mkdirSync(steps);
@@ -50,7 +51,14 @@ export async function stepRunner(rung: TestedRung): Promise<StepRunner> {
   const owner = user?.uid ?? (rung === 'single' ? unusedId : 0);
   if (owner !== 0) await mustRun('chown', [`${owner}:${owner}`, steps]);
   const isolation = rung === 'single' ? 'userns' : rung;
-  const [command, ...args] = [...prefix(rung, owner), process.execPath, folder.join('driver.mjs'), isolation, steps];
+  const [command, ...args] = [
+    ...prefix(rung, owner),
+    process.execPath,
+    folder.join('driver.mjs'),
+    isolation,
+    steps,
+    helper === undefined ? 'probed' : 'unprobed',
+  ];
   const child = spawn(command ?? process.execPath, args, {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { PATH: process.env.PATH, HOME: '/', TMPDIR: steps },
@@ -75,7 +83,7 @@ function prefix(rung: TestedRung, owner: number): string[] {
   return owner === 0 ? [] : ['setpriv', `--reuid=${owner}`, `--regid=${owner}`, '--clear-groups'];
 }
 
-async function bundle(folder: TemporaryFolder): Promise<void> {
+async function bundle(folder: TemporaryFolder, helper: string): Promise<void> {
   await build({
     entryPoints: [new URL('driver.ts', import.meta.url).pathname],
     outfile: folder.join('driver.mjs'),
@@ -88,7 +96,7 @@ async function bundle(folder: TemporaryFolder): Promise<void> {
   await mustRun('cc', ['-std=c11', '-D_GNU_SOURCE', '-static', '-o', folder.join('probe-calls'), source]);
   mkdirSync(folder.join('native'));
   chmodSync(folder.join('native'), 0o755);
-  copyFileSync(distPath('native/tsbuild-sandbox'), folder.join('native/tsbuild-sandbox'));
+  copyFileSync(helper, folder.join('native/tsbuild-sandbox'));
 }
 
 /** useradd gives a new ordinary user its subordinate IDs. */
