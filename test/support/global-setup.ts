@@ -29,7 +29,11 @@ export function setup(): () => Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 100));
       left = leftovers(folder, since);
     }
-    if (left.length > 0) throw new Error(`the tests left something behind:\n${left.join('\n')}`);
+    if (left.length > 0) {
+      // An error here is printed, but fails no run by itself.
+      process.exitCode = 1;
+      throw new Error(`the tests left something behind:\n${left.join('\n')}`);
+    }
     execFileSync('rm', ['-rf', '--one-file-system', folder]);
   };
 }
