@@ -25,7 +25,7 @@ export function setup(): () => Promise<void> {
   return async () => {
     let left = leftovers(folder, since);
     // What was ended may take a moment to be gone.
-    for (let waited = 0; left.length > 0 && waited < 100; waited++) {
+    for (let waited = 0; left.length > 0 && waited < 300; waited++) {
       await new Promise((resolve) => setTimeout(resolve, 100));
       left = leftovers(folder, since);
     }
