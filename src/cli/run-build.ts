@@ -6,6 +6,7 @@ import type { Descriptor } from '../image/index.ts';
 import type { BuildInvocation, BuildSurroundings } from './args/build-request.ts';
 import { buildMetadata, imageIdOf, writeResultFile } from './build-results.ts';
 import { OutputLogs } from './output-logs.ts';
+import { dockerProxies } from './ports/docker-config.ts';
 import type { Session } from './session.ts';
 import { storeRoot } from './store-root.ts';
 import { withWiring } from './wire.ts';
@@ -77,6 +78,7 @@ export function surroundingsOf(session: Session): BuildSurroundings {
     hostPlatform: hostPlatform(),
     stdoutIsTerminal: session.stdout.isTTY,
     stdin: session.stdin,
+    proxies: dockerProxies(session.env),
     stdinIsTerminal: session.stdinIsTerminal,
   };
 }

@@ -42,6 +42,8 @@ export interface BuildSurroundings {
   readonly hostPlatform: Platform;
   readonly stdoutIsTerminal: boolean;
   readonly stdin: () => AsyncIterable<Uint8Array>;
+  /** Build arguments where the command line has none of that name. */
+  readonly proxies?: Readonly<Record<string, string>>;
   /** Default: it is none. */
   readonly stdinIsTerminal?: boolean;
 }
@@ -77,7 +79,7 @@ export async function readBuildFlags(
       'Give one of them a path.',
     );
   }
-  const buildArgs = buildArguments(flags, around.env);
+  const buildArgs = buildArguments(flags, around);
   const epoch = sourceDateEpoch(buildArgs, around.env);
   if (epoch !== undefined) buildArgs.SOURCE_DATE_EPOCH = String(epoch);
   else if (around.env.SOURCE_DATE_EPOCH === 'context') buildArgs.SOURCE_DATE_EPOCH ??= 'context';
@@ -216,8 +218,8 @@ function tagOf(text: string): string {
   return formatReference(reference);
 }
 
-function buildArguments(flags: ParsedFlags, env: Environment): Record<string, string> {
-  const result: Record<string, string> = {};
+function buildArguments(flags: ParsedFlags, { env, proxies }: BuildSurroundings): Record<string, string> {
+  const result: Record<string, string> = { ...proxies };
   for (const text of flags.all('build-arg')) {
     const { name, value } = splitAssignment(text);
     if (name === '') throw invalidFlag('--build-arg', `${JSON.stringify(text)} has no name`, 'Write NAME=VALUE.');

@@ -48,8 +48,15 @@ export const runFlags: readonly Flag[] = [
   { name: 'init' },
 ];
 
-/** @throws TsbuildError `flag-invalid` */
-export function readRunFlags(flags: ParsedFlags, env: Environment): RunRequest {
+/**
+ * @param proxies variables that ours come over
+ * @throws TsbuildError `flag-invalid`
+ */
+export function readRunFlags(
+  flags: ParsedFlags,
+  env: Environment,
+  proxies: Readonly<Record<string, string>> = {},
+): RunRequest {
   const [, ...words] = flags.positionals;
   const entrypoint = flags.text('entrypoint');
   const network = networkMode(flags);
@@ -57,6 +64,7 @@ export function readRunFlags(flags: ParsedFlags, env: Environment): RunRequest {
     command: words,
     ...(entrypoint !== undefined && { entrypoint: entrypoint === '' ? [] : [entrypoint] }),
     env: [
+      ...Object.entries(proxies).map(([name, value]) => `${name}=${value}`),
       ...(flags.on('tty') ? [`TERM=${env.TERM || 'xterm'}`] : []),
       ...flags.all('env-file').flatMap((file) => variablesOf(file, env)),
       ...flags.all('env').flatMap((text) => variable('--env', text, env)),

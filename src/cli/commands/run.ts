@@ -9,6 +9,7 @@ import { readRunFlags, runFlags } from '../args/run-flags.ts';
 import { runAttached } from '../attached-run.ts';
 import type { Command } from '../command.ts';
 import { enterUserNamespace } from '../enter-user-namespace.ts';
+import { dockerProxies } from '../ports/docker-config.ts';
 import { reportFailure } from '../report-failure.ts';
 import type { Session } from '../session.ts';
 import { type Wiring, withWiring } from '../wire.ts';
@@ -34,7 +35,7 @@ export const run: Command = {
   firstWordEndsFlags: true,
   async run(flags, session) {
     try {
-      const request = readRunFlags(flags, session.env);
+      const request = readRunFlags(flags, session.env, dockerProxies(session.env));
       const attach = { input: flags.on('interactive'), terminal: flags.on('tty') };
       if (attach.input && attach.terminal && !session.stdinIsTerminal) {
         throw invalidFlag('-t', 'standard input is not a terminal', 'Leave -t out: -i alone hands standard input on.');

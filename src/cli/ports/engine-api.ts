@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { isTsbuildError, systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { dockerConfigFolder } from './docker-config.ts';
 
 export interface EngineImage {
   readonly Id: string;
@@ -230,10 +230,6 @@ function contextHost(env: Environment): string | undefined {
     // No config.json, or one without contexts: most machines.
     return undefined;
   }
-}
-
-function dockerConfigFolder(env: Environment): string {
-  return env.DOCKER_CONFIG || join(env.HOME || homedir(), '.docker');
 }
 
 function unreachable(name: string, cause: unknown): TsbuildError {
