@@ -13,6 +13,7 @@ import {
   type StepLimits,
   type StepMount,
   type StepResult,
+  type StepSpec,
 } from '../sandbox/index.ts';
 import { findShell } from './find-shell.ts';
 import { openStepRoot, type StepRoot } from './solve/step-root.ts';
@@ -76,39 +77,36 @@ export async function prepareRun(image: ResolvedImage, request: RunRequest, port
   }
   const mounts = mountsOf(request);
   const sandbox = await createSandbox({ isolation: request.isolation, events, scratch: store.temporaryFolder() });
-  refuseVolumes(sandbox, request.volumes);
-  const root = await openStepRoot(
-    { ...chain, store, below: image.layers, belowDigest: chainDigest(image.layers) },
-    sandbox.rung,
-  );
+  let root: StepRoot | undefined;
+  const release = async () => {
+    await root?.release();
+    await sandbox.close();
+  };
   try {
-    const left = await root.place(mounts);
-    return prepared(root, (options) =>
-      sandbox.run(
-        {
-          rootfs: root.rootfs,
-          args: command,
-          env: environmentOf(image.config.config, request),
-          cwd: request.cwd ?? (image.config.config.WorkingDir || '/'),
-          user: request.user ?? image.config.config.User ?? '',
-          hostname: request.hostname,
-          network: request.network,
-          security: 'sandbox',
-          mounts: left,
-          extraHosts: request.extraHosts,
-          limits: request.limits,
-        },
-        options,
-      ),
+    refuseVolumes(sandbox, request.volumes);
+    root = await openStepRoot(
+      { ...chain, store, below: image.layers, belowDigest: chainDigest(image.layers) },
+      sandbox.rung,
     );
+    const { User = '', WorkingDir = '' } = image.config.config;
+    const spec: StepSpec = {
+      rootfs: root.rootfs,
+      args: command,
+      env: environmentOf(image.config.config, request),
+      cwd: request.cwd ?? (WorkingDir || '/'),
+      user: request.user ?? User,
+      hostname: request.hostname,
+      network: request.network,
+      security: 'sandbox',
+      mounts: await root.place(mounts),
+      extraHosts: request.extraHosts,
+      limits: request.limits,
+    };
+    return { run: (options) => sandbox.run(spec, options), [Symbol.asyncDispose]: release };
   } catch (error) {
-    await root.release();
+    await release();
     throw error;
   }
-}
-
-function prepared(root: StepRoot, run: PreparedRun['run']): PreparedRun {
-  return { run, [Symbol.asyncDispose]: () => root.release() };
 }
 
 function argumentsOf({ Entrypoint = [], Cmd = [] }: RuntimeConfig, request: RunRequest): readonly string[] | 'shell' {

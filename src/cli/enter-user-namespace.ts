@@ -13,9 +13,10 @@ import { storeRoot } from './store-root.ts';
  * @throws TsbuildError `sandbox-*` when the namespace was asked for by name and cannot be had
  */
 export async function enterUserNamespace(isolation: string, session: Session): Promise<number | undefined> {
-  if (session.user === 0 && isolation !== 'userns') return undefined;
-  const { reexecInUserNamespace, wantsUserNamespace } = await import('../sandbox/index.ts');
+  const { probeRung, reexecInUserNamespace, wantsUserNamespace } = await import('../sandbox/index.ts');
   if (!wantsUserNamespace(isolation as 'auto' | Rung, session.env)) return undefined;
+  // Root has the rung chroot as well: there a namespace is worth it only if steps really run in it.
+  if (session.user === 0 && isolation === 'auto' && !(await probeRung('userns')).available) return undefined;
   // They are passed on, and what this process ends with is the other's affair.
   const giveBack = session.takeSignals(() => {});
   try {

@@ -10,15 +10,17 @@ import { helperMissing } from './failures.ts';
 import { decodeRecords, type HelperEnd } from './records.ts';
 import type { RunOptions } from './types.ts';
 
-/** @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGUSR2. */
+/**
+ * @param command starts the helper, or what starts it in turn
+ * @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGUSR2.
+ */
 export async function runAttached(
-  program: string,
+  [program, ...args]: readonly [string, ...string[]],
   spec: Buffer,
-  attach: NonNullable<RunOptions['attach']>,
-  { onOutput, onStart, signal }: RunOptions,
+  { onOutput, onStart, signal, attach = { input: false, terminal: false } }: RunOptions,
 ): Promise<HelperEnd> {
   const output = attach.terminal ? 'inherit' : 'pipe';
-  const child = spawn(program, ['run'], {
+  const child = spawn(program, args, {
     argv0: 'tsbuild-sandbox',
     cwd: '/',
     env: {},

@@ -1,6 +1,6 @@
 export { createSandbox, type SandboxOptions } from './create-sandbox.ts';
 export { mountPoints } from './mount-points.ts';
-export { type ProbeOptions, probeRungs } from './probe.ts';
+export { type ProbeOptions, probeRung, probeRungs } from './probe.ts';
 export * from './types.ts';
 export {
   type ReexecOptions,

@@ -23,6 +23,8 @@ export interface NamespaceSandboxOptions {
   readonly events: EventSink;
   /** Milliseconds between SIGTERM and SIGKILL after an abort. Default 2000. */
   readonly graceMilliseconds?: number;
+  /** Arguments that start the helper inside a user namespace of its own: for a probe from outside. */
+  readonly launch?: readonly string[];
   /** Behave as on a kernel before 5.2: for tests. */
   readonly legacyMounts?: boolean;
 }
@@ -63,7 +65,8 @@ export class NamespaceSandbox implements Sandbox {
         { ...step, mounts: sockets.mounts },
         {
           rung,
-          parent: process.pid,
+          // Not checked where another process stands between.
+          parent: this.#options.launch === undefined ? process.pid : 0,
           graceMilliseconds,
           singleId,
           attach: options.attach,
@@ -74,8 +77,9 @@ export class NamespaceSandbox implements Sandbox {
           cgroupFiles: group?.joinFiles ?? [],
         },
       );
-      const end = await (options.attach
-        ? runAttached(program, spec, options.attach, options)
+      const { launch } = this.#options;
+      const end = await (options.attach || launch
+        ? runAttached([program, ...(launch ?? ['run'])], spec, options)
         : this.#server.run(spec, options));
       throwIfAborted(options.signal);
       return outOfMemory(end, step, group) ?? resultOf(end, step, options);

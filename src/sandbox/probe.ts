@@ -66,7 +66,10 @@ async function probeUserNamespace(facts: HostFacts, options: ProbeOptions): Prom
     const verdict = await tryUserNamespace(maps);
     if (verdict === 'works') {
       const weaker = maps.kind === 'single' ? [singleIdFinding] : [];
-      return { rung: 'userns', available: true, findings: [...weaker, ...maps.findings] };
+      // Where one can be made, its steps may still lack /proc (in a container that masks its own) or overlayfs.
+      const launch = ['userns', ...maps.helperArguments, '--', distPath('native/tsbuild-sandbox'), 'run'];
+      const inside = { ...facts, singleId: maps.kind === 'single' };
+      return tryStep('userns', inside, options, [...weaker, ...maps.findings], launch);
     }
     if (verdict === 'namespace') break;
   }
@@ -102,6 +105,7 @@ async function tryStep(
   facts: HostFacts,
   options: ProbeOptions,
   findings: Findings,
+  launch?: readonly string[],
 ): Promise<RungReport> {
   const folder = mkdtempSync(join(options.scratch ?? tmpdir(), 'tsbuild-probe-'));
   try {
@@ -114,7 +118,12 @@ async function tryStep(
     copyFileSync(distPath('native/tsbuild-sandbox'), join(lower, 'probe'));
     const rootfs: RootFs =
       rung === 'chroot' ? { kind: 'directory', path: lower } : { kind: 'overlay', lowers: [lower], upper, work };
-    const sandbox = new NamespaceSandbox({ rung, singleId: facts.singleId, events: ignoreEvents });
+    const sandbox = new NamespaceSandbox({
+      rung,
+      singleId: facts.singleId,
+      events: ignoreEvents,
+      ...(launch && { launch }),
+    });
     const result = await sandbox.run(
       {
         rootfs,

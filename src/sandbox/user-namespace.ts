@@ -25,7 +25,10 @@ const helperFailures: Readonly<Record<number, 'namespace' | 'map' | 'program'>> 
 export function wantsUserNamespace(isolation: 'auto' | Rung, env: Environment): boolean {
   if (env[userNamespaceMarker] !== undefined) return false;
   if (isolation === 'userns') return true;
-  return isolation === 'auto' && hostFacts().uid !== 0;
+  if (isolation !== 'auto') return false;
+  const { uid, initialUserNamespace, capabilities } = hostFacts();
+  // Root of an ordinary container, too: inside a namespace it has what it lacks there.
+  return uid !== 0 || (initialUserNamespace && !capabilities.sysAdmin);
 }
 
 export interface ReexecOptions {
