@@ -1,6 +1,9 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
 import { mustRun } from '../support/command.ts';
+import { type SeenRequest, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { flatten, treeDifferences } from '../support/tree-compare.ts';
 
@@ -63,4 +66,31 @@ test('a base whose layers no step needs is pushed on without being unpacked', as
     `docker://${registry.host}/team/labelled:1`,
   ]);
   expect(JSON.parse(inspected.text).Labels).toEqual({ a: 'b' });
+});
+
+test('the lower layers of a base are unpacked while one above them is still on its way', async () => {
+  const parent = work.context('tall', { Dockerfile: 'FROM base\nRUN echo a > /a\nRUN echo b > /b\n' });
+  await work.build(parent, ['-t', `${registry.host}/team/tall:1`, '--push']);
+  const accept = 'application/vnd.oci.image.manifest.v1+json';
+  const answer = await fetch(`${registry.url}/v2/team/tall/manifests/1`, { headers: { accept } });
+  const { layers } = (await answer.json()) as { layers: { digest: string }[] };
+  let release: () => void = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const isTop = ({ method, path }: SeenRequest) => method === 'GET' && path.endsWith(`/blobs/${layers.at(-1)?.digest}`);
+  await using slow = await startFaultyProxy(registry.url, (request) =>
+    isTop(request) ? { kind: 'held', until: released } : undefined,
+  );
+  const child = work.context('on-tall', { Dockerfile: `FROM ${slow.host}/team/tall:1\nRUN cat /a /b > /both\n` });
+  const elsewhere = `${work.path}/tall-home`;
+  const building = work.tryBuild(child, ['-t', 'tall:1'], { home: elsewhere });
+  const unpacked = () => (existsSync(`${elsewhere}/snapshots`) ? readdirSync(`${elsewhere}/snapshots`).length : 0);
+  // At most 30 s: the machine may be busy.
+  for (let attempt = 0; attempt < 300 && unpacked() < layers.length - 1; attempt += 1) await sleep(100);
+  const before = unpacked();
+  release();
+  expect(await building).toMatchObject({ code: 0 });
+  expect(slow.requests.filter(isTop)).toHaveLength(1);
+  expect(before).toBe(layers.length - 1);
 });
