@@ -3,6 +3,7 @@ export type { ArchivedImage, ImageArchive } from './archive/image-archive.ts';
 export { openOciLayoutSink, writeOciLayout } from './archive/oci-layout-sink.ts';
 export { type OpenArchiveOptions, openArchive } from './archive/open-archive.ts';
 export { openOciLayout } from './archive/open-oci-layout.ts';
+export { writeOutputFile } from './archive/output-file.ts';
 export {
   type ArchiveOptions,
   type DockerArchiveOptions,

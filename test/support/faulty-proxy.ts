@@ -12,8 +12,6 @@ export type Fault =
   | { readonly kind: 'lost-answer' }
   | { readonly kind: 'status'; readonly status: number; readonly headers?: Readonly<Record<string, string>> }
   | { readonly kind: 'stall' }
-  /** No fault, but late: the registry hears of it when the promise resolves. */
-  | { readonly kind: 'held'; readonly until: Promise<void> }
   /** Half of the body, then a reset. */
   | { readonly kind: 'truncated' }
   /** Half of the body, then nothing. */
@@ -93,9 +91,6 @@ export async function startFaultyProxy(
         return;
       case 'stall':
         request.resume();
-        return;
-      case 'held':
-        void fault.until.then(() => forward(undefined, request, response));
         return;
       case 'redirect':
       case 'redirect-loop':

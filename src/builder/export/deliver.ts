@@ -2,12 +2,17 @@
  * Hands a finished image to where the user wants it: names in the store, archives, directories, an engine, registries.
  * Invariant: the image is complete in the store, under its names, before anything else is tried.
  */
-import { createWriteStream, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
-import { assertNever, systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { assertNever, TsbuildError } from '../../core/index.ts';
 import { type Descriptor, formatPlatform, parseReference } from '../../image/index.ts';
-import { exportTree, type LayerRef, writeDockerArchive, writeOciArchive, writeOciLayout } from '../../layers/index.ts';
+import {
+  exportTree,
+  type LayerRef,
+  writeDockerArchive,
+  writeOciArchive,
+  writeOciLayout,
+  writeOutputFile,
+} from '../../layers/index.ts';
 import type { BuildPorts, BuildRequest, BuiltImage, ExportRequest } from '../types.ts';
 import { annotationsFor, annotationsMember } from './annotations.ts';
 import { publishImage } from './publish.ts';
@@ -158,36 +163,13 @@ function openTree(chain: readonly LayerRef[], { store, baseImages, signal }: Bui
   return store.tree(chain, { ensure, signal });
 }
 
-/** Writes beside the destination and renames, so that a file under the final name is a whole one. */
 async function toFile(
   destination: string,
   ports: BuildPorts,
   write: (out: NodeJS.WritableStream) => Promise<void>,
 ): Promise<void> {
   if (destination === '-') return write(ports.stdout);
-  const draft = `${destination}.tsbuild-${process.pid}`;
-  try {
-    const out = createWriteStream(draft, { flags: 'w' });
-    await write(out);
-    out.end();
-    await finished(out);
-    renameSync(draft, destination);
-  } catch (error) {
-    rmSync(draft, { force: true });
-    const code = systemErrorCode(error);
-    if (code === undefined || error instanceof TsbuildError) throw error;
-    throw new TsbuildError({
-      code: 'export-failed',
-      message: `cannot write ${destination}: ${error instanceof Error ? error.message : code}`,
-      hint:
-        code === 'ENOSPC'
-          ? 'Free some space, or write to another file system.'
-          : code === 'ENOENT'
-            ? 'Make the folder first.'
-            : 'Choose a destination you may write to.',
-      cause: error,
-    });
-  }
+  await writeOutputFile(destination, write);
 }
 
 function requireDestination(one: ExportRequest): string {

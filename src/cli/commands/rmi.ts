@@ -3,6 +3,7 @@ import { TsbuildError } from '../../core/index.ts';
 import { familiarReference, parseReference } from '../../image/index.ts';
 import type { LocalStore } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
+import { reportFailure } from '../report-failure.ts';
 import { withWiring } from '../wire.ts';
 
 export const rmi: Command = {
@@ -21,11 +22,18 @@ export const rmi: Command = {
       () => {},
       async (wiring) => {
         const store = await wiring.store();
+        let code = 0;
         for (const word of flags.positionals) {
-          for (const line of await remove(store, word, flags.on('force'), session.signal))
-            session.stdout.write(`${line}\n`);
+          try {
+            const lines = await remove(store, word, flags.on('force'), session.signal);
+            for (const line of lines) session.stdout.write(`${line}\n`);
+          } catch (error) {
+            if (session.signal.aborted) throw error;
+            // As with docker, one that is not there does not keep the others.
+            code = Math.max(code, await reportFailure(error, session));
+          }
         }
-        return 0;
+        return code;
       },
     );
   },

@@ -1,7 +1,14 @@
 /** `tsbuild save`: images of the store as an archive or a layout. */
 
 import { type EventSink, hostPlatform, TsbuildError } from '../../core/index.ts';
-import { isIndexType, parsePlatform } from '../../image/index.ts';
+import {
+  type Descriptor,
+  formatPlatform,
+  isIndexType,
+  type Platform,
+  parsePlatform,
+  platformMatch,
+} from '../../image/index.ts';
 import type { LayerRef, LocalStore, SavedImage } from '../../layers/index.ts';
 import { oneOf } from '../args/flag.ts';
 import type { Command } from '../command.ts';
@@ -59,8 +66,11 @@ export const save: Command = {
             format === 'docker-archive' && isIndexType(image.target.mediaType)
               ? (await viewImage(store, image.target, platform, signal, { exactly: wanted !== undefined })).descriptor
               : image.target;
+          if (wanted !== undefined) await requirePlatform(store, word, target, platform, signal);
           await namingImage(word, () => fetchMissing(store, target, ensure, signal));
-          images.push({ ...image, target });
+          const saved = images.findIndex((other) => other.target.digest === target.digest);
+          const names = new Set([...(images[saved]?.names ?? []), ...image.names]);
+          images.splice(saved < 0 ? images.length : saved, 1, { target, names: [...names] });
         }
         if (format === 'oci-dir') return await layers.writeOciLayout(store, images, destination, signal);
         await writeOutput(destination, session, (out) =>
@@ -79,4 +89,22 @@ async function savedImage(store: LocalStore, word: string, signal: AbortSignal):
   const image = await store.useImage(word, signal);
   const byId = /^(sha256:)?[0-9a-f]{6,64}$/.test(word) || word.includes('@');
   return { target: image.target, names: image.name === undefined || byId ? [] : [image.name] };
+}
+
+/** An image that is no index is for the one platform its configuration names. */
+async function requirePlatform(
+  store: LocalStore,
+  word: string,
+  target: Descriptor,
+  platform: Platform,
+  signal: AbortSignal,
+): Promise<void> {
+  if (isIndexType(target.mediaType)) return;
+  const { config } = await viewImage(store, target, platform, signal);
+  if (platformMatch(platform, config) > 0) return;
+  throw new TsbuildError({
+    code: 'platform-not-found',
+    message: `${word} is for ${formatPlatform(config)}, not for ${formatPlatform(platform)}`,
+    hint: 'Leave out --platform, or pull or build the image for that platform.',
+  });
 }

@@ -7,7 +7,7 @@ import { createReadStream, createWriteStream, statSync } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { isTsbuildError, systemErrorCode, throwIfAborted } from '../../core/index.ts';
+import { isTsbuildError, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
 import { storeFailure } from '../store/failures.ts';
 import { archiveInvalid } from './archive-errors.ts';
 import { tarFiles } from './archive-files.ts';
@@ -86,7 +86,14 @@ async function isUncompressedFile(path: string): Promise<boolean> {
       await file.close();
     }
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') throw archiveInvalid(path, 'there is no such file', error);
+    if (systemErrorCode(error) === 'ENOENT') {
+      throw new TsbuildError({
+        code: 'image-archive-invalid',
+        message: `there is no archive ${path}`,
+        hint: 'Check the path.',
+        cause: error,
+      });
+    }
     throw isTsbuildError(error) ? error : archiveInvalid(path, 'it cannot be read', error);
   }
 }

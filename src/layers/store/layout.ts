@@ -68,6 +68,7 @@ export function openLayout(root: string): Layout {
     makeFolder(root);
     status = statSync(root);
   }
+  if (!status.isDirectory()) throw notALayout(root, 'it is no folder');
   refuseForeign(root, status.uid, status.mode);
   let marker: string;
   try {

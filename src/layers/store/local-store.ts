@@ -299,7 +299,7 @@ export class LocalStore implements Store {
 function imageNotFound(reference: string): TsbuildError {
   return new TsbuildError({
     code: 'image-not-found',
-    message: `the local store has no image ${reference}`,
+    message: `the local store has no image ${/^[\w./:@-]+$/.test(reference) ? reference : JSON.stringify(reference)}`,
     hint: 'tsbuild images lists what there is; tsbuild pull fetches an image.',
   });
 }

@@ -6,7 +6,7 @@
  */
 import { renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { systemErrorCode } from '../../core/index.ts';
+import { isTsbuildError, systemErrorCode } from '../../core/index.ts';
 import { storeFailure } from './failures.ts';
 import { type LockMode, lockBriefly } from './kernel-lock.ts';
 import { type Layout, withFolderOf } from './layout.ts';
@@ -34,7 +34,7 @@ export class UsageMarks {
       const now = Date.now() / 1000;
       utimesSync(path, now, now);
     } catch (error) {
-      const code = systemErrorCode(error) ?? systemErrorCode(error instanceof Error ? error.cause : undefined);
+      const code = systemErrorCode(isTsbuildError(error) ? error.cause : error);
       if (code === 'ENOENT') return false;
       // A store that only may be read is not pruned under us by whoever may only read it, too.
       if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') return true;

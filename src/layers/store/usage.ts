@@ -56,7 +56,8 @@ export async function usage(parts: StoreParts, { signal }: { readonly signal: Ab
   const drafts = await sizeBelow(layout.ingest, signal);
   const downloads = await sizeBelow(layout.downloads, signal);
   const cacheSize = ofBlobs - ofImages + (await sizeBelow(layout.cache, signal));
-  const images = listed.map((image) => imageUsage(image, reachable, sizeOf));
+  const targets = new Map(listed.map((image) => [image.name ?? image.target.digest, image.target.digest]));
+  const images = listed.map((image) => imageUsage(image, targets, reachable, sizeOf));
   const nameless = images.filter((image) => image.name === undefined);
   const rows: UsageRow[] = [
     {
@@ -82,12 +83,14 @@ export async function usage(parts: StoreParts, { signal }: { readonly signal: Ab
 
 function imageUsage(
   image: { readonly name: string | undefined; readonly target: { readonly digest: Digest }; readonly tagged: number },
+  targets: ReadonlyMap<string, Digest>,
   reachable: Reachable,
   sizeOf: (digest: Digest) => number,
 ): ImageUsage {
   const label = image.name ?? image.target.digest;
   const own = [...reachable.blobs].filter(([, blob]) => blob.images.includes(label));
-  const shared = own.filter(([, blob]) => new Set(blob.images).size > 1);
+  // Two names of one image share nothing.
+  const shared = own.filter(([, blob]) => new Set(blob.images.map((name) => targets.get(name))).size > 1);
   return {
     name: image.name,
     target: image.target.digest,
