@@ -16,6 +16,7 @@ import { type ContextFiles, openContexts } from './contexts.ts';
 import { type Diagnostic, goBool, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
 import { withEpoch } from './epoch.ts';
 import { assembleImage, assembleIndex, completeStore, deliver, nameImage } from './export/index.ts';
+import { findEmulators } from './foreign-platforms.ts';
 import {
   imageKey,
   type Outline,
@@ -58,6 +59,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     openContext: (name) => contexts.open(name),
     readSecret,
     sshAgents: agents.sockets,
+    emulators: findEmulators(plans),
     onRunFailed: ports.onRunFailed,
   };
   const images: (BuiltImage & Pick<StageResult, 'chain'>)[] = [];

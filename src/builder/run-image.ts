@@ -16,6 +16,7 @@ import {
   type StepSpec,
 } from '../sandbox/index.ts';
 import { findShell } from './find-shell.ts';
+import { emulatorFor } from './foreign-platforms.ts';
 import { openStepRoot, type StepRoot } from './solve/step-root.ts';
 import { chainDigest } from './solve/types.ts';
 import type { BuildPorts, BuildRequest, ResolvedImage } from './types.ts';
@@ -75,7 +76,7 @@ export async function prepareRun(image: ResolvedImage, request: RunRequest, port
       hint: `Name a command: tsbuild run ${image.reference} COMMAND`,
     });
   }
-  const mounts = mountsOf(request);
+  const mounts = [...emulatorFor(image.platform), ...mountsOf(request)];
   const sandbox = await createSandbox({ isolation: request.isolation, events, scratch: store.temporaryFolder() });
   let root: StepRoot | undefined;
   const release = async () => {

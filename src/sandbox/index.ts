@@ -1,4 +1,5 @@
 export { createSandbox, type SandboxOptions } from './create-sandbox.ts';
+export { type ProgramSupport, programSupport } from './foreign-programs.ts';
 export { mountPoints } from './mount-points.ts';
 export { type ProbeOptions, probeRung, probeRungs } from './probe.ts';
 export * from './types.ts';

@@ -55,6 +55,7 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
   try {
     mounts = await openMounts(context, operation);
     const tail = new LogTail();
+    const emulator = environment.emulators.get(context.platform.architecture) ?? [];
     const spec: StepSpec = {
       rootfs: root.rootfs,
       args: operation.args,
@@ -64,7 +65,7 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
       hostname: hostnameOf(request),
       network: operation.network,
       security: operation.security,
-      mounts: await root.place(mounts.mounts),
+      mounts: await root.place([...emulator, ...mounts.mounts]),
       extraHosts: request.extraHosts,
       limits: request.limits,
     };

@@ -4,6 +4,7 @@ import { chainIds, type Digest, type Platform } from '../../image/index.ts';
 import type { LayerRef, Store, Tree } from '../../layers/index.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
 import type { HashMemo } from '../context/index.ts';
+import type { Emulators } from '../foreign-platforms.ts';
 import type { Step, TreeSource } from '../plan/index.ts';
 import type { BaseImages, BuildPorts, BuildRequest, SecretSource } from '../types.ts';
 
@@ -43,6 +44,7 @@ export interface SolveEnvironment {
   /** The build context and the named ones, opened on first use. `undefined`: the main one. */
   readonly openContext: (name: string | undefined) => Promise<OpenedSource>;
   readonly readSecret: (source: SecretSource) => Promise<Uint8Array>;
+  readonly emulators: Emulators;
   /** Sockets by ID. */
   readonly sshAgents: ReadonlyMap<string, string>;
   readonly onRunFailed?: BuildPorts['onRunFailed'];
