@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
 import { type Builder, startBuilders } from './builders.ts';
 import { languageScenarios, measureLanguage, printLanguage } from './language.ts';
+import { loadScenario, measureLoad, printLoad } from './load.ts';
 import { type Measurement, measure, median } from './measure.ts';
 import { type Scenario, scenarios } from './scenarios.ts';
 
@@ -34,15 +35,17 @@ export async function main(argv: readonly string[], results: string): Promise<nu
     !values.only || values.only.some((part) => name.includes(part));
   const chosen = scenarios.filter(isChosen);
   const chosenLanguage = languageScenarios.filter(isChosen);
-  if (chosen.length + chosenLanguage.length === 0) {
+  const loads = [loadScenario].some(isChosen);
+  if (chosen.length + chosenLanguage.length === 0 && !loads) {
     console.error(
-      `no such scenario; there are: ${[...languageScenarios, ...scenarios].map(({ name }) => name).join(' ')}`,
+      `no such scenario; there are: ${[...languageScenarios, loadScenario, ...scenarios].map(({ name }) => name).join(' ')}`,
     );
     return 1;
   }
   const runs = values.runs === undefined ? (values.quick ? 1 : 5) : Math.max(1, Number(values.runs));
   const scale = values.quick ? 0.1 : 1;
   for (const scenario of chosenLanguage) printLanguage(scenario, await measureLanguage(scenario, runs));
+  if (loads) printLoad(await measureLoad(runs, scale));
   if (chosen.length === 0) return 0;
   await using folder = temporaryFolder('bench', 0o755);
   const builders = await startBuilders(folder.join('builders'));
