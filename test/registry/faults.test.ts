@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { isTsbuildError } from '../../src/core/index.ts';
 import { copyGraph, parseReference } from '../../src/image/index.ts';
 import { createRegistryClient, type RegistryClientOptions } from '../../src/registry/index.ts';
-import { type Fault, startFaultyProxy } from '../support/faulty-proxy.ts';
+import { type Fault, type SeenRequest, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { addImage, type SampleImage } from '../support/sample-images.ts';
@@ -88,6 +88,21 @@ async function atEachRequest(
   }
 }
 
+const isBlobGet = ({ method, path }: SeenRequest) => method === 'GET' && path.includes('/blobs/');
+
+/** What the registry has of an image's configuration and layers. */
+async function heldBy(name: string, image: SampleImage): Promise<string[]> {
+  const client = createRegistryClient(options);
+  try {
+    const repository = client.repository(parseReference(`${registry.host}/${name}`));
+    const parts = [image.config, ...image.layers];
+    const there = await Promise.all(parts.map((part) => repository.has(part, signal)));
+    return parts.filter((_part, index) => there[index]).map(({ digest }) => digest);
+  } finally {
+    await client.close();
+  }
+}
+
 function expectClear(error: unknown, where: string): void {
   expect(isTsbuildError(error), `${where}: ${error}`).toBe(true);
   if (!isTsbuildError(error)) return;
@@ -135,8 +150,13 @@ describe('a pull in which each request in turn meets', () => {
         },
         async (error, where) => {
           if (error !== undefined) expectClear(error, where);
-          await pull(registry.host, 'fault/pull', store);
+          const held = [...store.blobs.keys()];
+          await using second = await startFaultyProxy(registry.url, () => undefined);
+          await pull(second.host, 'fault/pull', store);
           complete(store);
+          expect(
+            second.requests.filter(isBlobGet).filter(({ path }) => held.some((digest) => path.includes(digest))),
+          ).toEqual([]);
           const blobs = store.writes.filter((digest) => digest !== image.manifest.digest);
           expect(blobs).toHaveLength(3);
         },
@@ -214,7 +234,18 @@ describe('a push in which each request in turn meets', () => {
         },
         async (error, where) => {
           if (error !== undefined) expectClear(error, where);
-          if (image) await push(registry.host, name, store, image);
+          if (image) {
+            const held = await heldBy(name, image);
+            await using second = await startFaultyProxy(registry.url, () => undefined);
+            await push(second.host, name, store, image);
+            const sent = second.requests.filter(({ method }) => method === 'PUT' || method === 'PATCH');
+            for (const digest of held) {
+              expect(
+                sent.filter(({ path }) => path.includes(encodeURIComponent(digest))),
+                where,
+              ).toEqual([]);
+            }
+          }
           const pulled = new MemoryStore();
           await pull(registry.host, name, pulled);
           expect([...pulled.blobs.keys()].sort()).toEqual([...store.blobs.keys()].sort());

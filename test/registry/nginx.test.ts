@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { copyGraph } from '../../src/image/index.ts';
 import type { HttpLogEntry } from '../../src/registry/index.ts';
+import { startFaultyProxy } from '../support/faulty-proxy.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { startNginx } from '../support/nginx.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
@@ -57,5 +58,23 @@ describe('nginx before a registry', () => {
     );
     const entries = await pushAndPull(nginx.host, 'elsewhere', [100_000]);
     expect(entries.filter(({ url, status }) => url.includes(other.host) && status === 200)).toHaveLength(2);
+  });
+
+  test('that cuts the connection midway, out and in, is asked for the rest', async () => {
+    const cut = new Set<string>();
+    await using behind = await startFaultyProxy(registry.url, ({ method, path }) => {
+      const kind = method === 'GET' && path.includes('/blobs/sha256:') ? 'truncated' : 'lost-answer';
+      if ((kind === 'lost-answer' && method !== 'PUT') || cut.has(path)) return undefined;
+      cut.add(path);
+      return { kind };
+    });
+    await using nginx = await startNginx(
+      `proxy_buffering off; proxy_request_buffering off; client_max_body_size 0;
+       location / { proxy_pass ${behind.url}; proxy_set_header Host $http_host; proxy_http_version 1.1; }`,
+    );
+    await pushAndPull(nginx.host, 'cut', [3_000_000]);
+    expect(cut.size).toBeGreaterThanOrEqual(4);
+    const ranges = behind.requests.filter(({ method, headers }) => method === 'GET' && headers.range !== undefined);
+    expect(ranges.length).toBeGreaterThanOrEqual(1);
   });
 });

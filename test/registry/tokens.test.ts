@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { copyGraph } from '../../src/image/index.ts';
+import { copyGraph, type Descriptor } from '../../src/image/index.ts';
 import { startCanary } from '../support/faulty-proxy.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { alice, startRegistry } from '../support/registry.ts';
@@ -38,6 +39,25 @@ describe('a registry with tokens', () => {
     now += 6_000;
     await repository.has(image.manifest, neverAborted);
     expect(registry.tokens?.questions).toHaveLength(2);
+  });
+
+  test('whose tokens expire within seconds, unsaid, gives new ones in the midst of a push', async () => {
+    // The registry takes a token for 60 seconds after its end: this one is of use for six.
+    await using registry = await startRegistry({ auth: 'token', token: { expiresIn: -54, claimedExpiresIn: 300 } });
+    const store = new MemoryStore();
+    const image = addImage(store, [100_000, 200_000]);
+    const slow = new Set(image.layers.map(({ digest }) => digest));
+    const source = {
+      name: 'a slow store',
+      resolve: (reference: string) => store.resolve(reference),
+      async open(descriptor: Descriptor) {
+        if (slow.delete(descriptor.digest)) await sleep(8_000);
+        return store.open(descriptor);
+      },
+    };
+    await using client = session(asAlice);
+    await pushTo(repositoryOf(client, `${registry.host}/app`), source, image.manifest);
+    expect(registry.tokens?.questions.length).toBeGreaterThanOrEqual(2);
   });
 
   test('that forgets its tokens is asked once more, and only once', async () => {
