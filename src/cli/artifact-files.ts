@@ -6,9 +6,15 @@
 import { createReadStream } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
-import { finished } from 'node:stream/promises';
+import { finished } from 'node:stream';
 import { TsbuildError } from '../core/index.ts';
-import { type BlobSource, createDigestHasher, type Descriptor, type ImageManifest } from '../image/index.ts';
+import {
+  type BlobProgress,
+  type BlobSource,
+  createDigestHasher,
+  type Descriptor,
+  type ImageManifest,
+} from '../image/index.ts';
 import { writeOutput } from './output-file.ts';
 import type { Session } from './session.ts';
 import { printable } from './style.ts';
@@ -77,13 +83,18 @@ export async function writeTitled(
   { layer, title }: TitledLayer,
   folder: string,
   session: Session,
+  onBlob: (progress: BlobProgress) => void,
 ): Promise<string> {
   const path = join(folder, title);
   await mkdir(dirname(path), { recursive: true });
   await writeOutput(path, session, async (out) => {
+    let done = 0;
     for await (const chunk of await source.open(layer, session.signal)) {
       if (!out.write(chunk)) await drained(out);
+      done += chunk.byteLength;
+      onBlob({ descriptor: layer, state: 'progress', done });
     }
+    onBlob({ descriptor: layer, state: 'written', done });
   });
   return path;
 }
@@ -102,7 +113,13 @@ function safeTitle(title: string): string {
 
 function drained(out: NodeJS.WritableStream): Promise<void> {
   return new Promise((resolve, reject) => {
-    out.once('drain', resolve);
-    finished(out).then(resolve, reject);
+    const go = (error?: Error | null) => {
+      out.off('drain', go);
+      stop();
+      if (error) reject(error);
+      else resolve();
+    };
+    const stop = finished(out, go);
+    out.once('drain', go);
   });
 }

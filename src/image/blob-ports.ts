@@ -2,6 +2,7 @@
  * The two faces behind which every place that keeps images stands: the local store, a registry, an archive, an engine.
  * Pull, push, save, load and copy are `copyGraph` between two of them.
  */
+import { TsbuildError } from '../core/index.ts';
 import type { Descriptor } from './descriptor.ts';
 
 export interface BlobSource {
@@ -55,11 +56,21 @@ export interface PutOptions {
   readonly resumable?: boolean;
 }
 
+/** Bytes a configuration may have: those of honest images have a few thousand. */
+const smallBlobLimit = 16 * 1024 * 1024;
+
 /**
  * Reads a small blob whole.
- * @param limit bytes; the source's descriptor must not claim more
+ * @throws TsbuildError `config-invalid` when its descriptor claims more than 16 MiB, before a byte is asked for
  */
 export async function readBlob(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): Promise<Buffer> {
+  if (descriptor.size > smallBlobLimit) {
+    throw new TsbuildError({
+      code: 'config-invalid',
+      message: `${source.name}: ${descriptor.digest} is to be read whole and has ${descriptor.size} bytes; ${smallBlobLimit} are allowed`,
+      hint: 'No honest image has such a configuration: do not use it.',
+    });
+  }
   const chunks: Uint8Array[] = [];
   for await (const chunk of await source.open(descriptor, signal)) chunks.push(chunk);
   return Buffer.concat(chunks);

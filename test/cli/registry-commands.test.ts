@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../support/command.ts';
 import { readOciLayout } from '../support/image-files.ts';
@@ -50,6 +50,25 @@ describe('reading a registry', () => {
     expect((await must('digest', '--platform', 'linux/arm64', name('team/app:all'))).text).toBe(
       (await must('digest', name('team/app:arm64'))).text,
     );
+  });
+
+  test('inspects an image where it is, and brings nothing here', async () => {
+    const { text } = await must('inspect', '--platform', 'linux/arm64', `docker://${name('team/app:all')}`);
+    const [image] = JSON.parse(text);
+    expect(image).toMatchObject({
+      RepoTags: [name('team/app:all')],
+      Architecture: 'arm64',
+      Platforms: ['linux/amd64', 'linux/arm64'],
+      Config: { Labels: { arch: 'arm64' } },
+    });
+    await must('copy', '-q', name('team/app:amd64'), 'oci:inspected:1');
+    expect((await must('inspect', '-f', '{{.Config.Labels.arch}}', 'oci:inspected:1')).text).toBe('amd64\n');
+    expect((await any('inspect', name('team/app:all'))).stderr).toContain('[image-not-found]');
+  });
+
+  test('takes an address for a registry, not for an image of Docker Hub', async () => {
+    const finished = await any('ls', registry.host);
+    expect([finished.code, finished.stderr]).toEqual([2, expect.stringContaining(`catalog ${registry.host}`)]);
   });
 
   test('names the platforms there are when one is missing', async () => {
@@ -168,4 +187,22 @@ test('doctor tries every rung and says what is there', async () => {
   expect(reports.map((report) => report.rung)).toEqual(['root', 'userns', 'chroot', 'none']);
   const { text } = await must('doctor');
   expect(text).toMatch(/^Isolation +(root|userns|chroot|none)$/m);
+});
+
+describe('an artifact', () => {
+  test('of a large file goes there and back with its progress and nothing else on stderr', async () => {
+    writeFileSync(folder.join('large.bin'), randomBytes(3_000_000));
+    const pushed = await must('artifact', 'push', name('files:1'), 'large.bin', '--progress', 'plain');
+    expect(pushed.text).toMatch(/^\S+\/files:1@sha256:[0-9a-f]{64}\n$/);
+    expect(pushed.stderr).toMatch(/3MB \/ 3MB .*done/);
+    const pulled = await must('artifact', 'pull', name('files:1'), '-o', 'there', '--progress', 'plain');
+    expect(pulled.text).toBe('there/large.bin\n');
+    expect(pulled.stderr).toMatch(/^(#1 .*\n)+$/);
+    expect(readFileSync(folder.join('there/large.bin'))).toEqual(readFileSync(folder.join('large.bin')));
+  });
+
+  test('of nothing is refused', async () => {
+    const finished = await any('artifact', 'push', name('files:2'));
+    expect([finished.code, finished.stderr]).toEqual([2, expect.stringContaining('nothing to put there')]);
+  });
 });

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { copyGraph, type Descriptor } from '../../src/image/index.ts';
 import { startCanary, startFaultyProxy } from '../support/faulty-proxy.ts';
@@ -153,6 +154,20 @@ describe('what a registry says besides', () => {
       hint: expect.stringContaining('3600 s'),
     });
     expect(server.requests).toHaveLength(2);
+  });
+
+  test('that takes connections and never answers is given up after two rounds', async () => {
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => void sockets.push(socket.on('error', () => {})));
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    await using client = session({ timeouts: { headers: 300, connect: 300 }, retry: { attempts: 9, baseDelay: 1 } });
+    const error = await rejectionOf(repositoryOf(client, `127.0.0.1:${port}/app`).resolve('latest', neverAborted));
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+    expect(error).toMatchObject({ code: 'registry-timeout' });
+    // Http and https, twice.
+    expect(sockets).toHaveLength(4);
   });
 
   test('in plain http is believed only of loopback and of hosts declared insecure', async () => {

@@ -1,6 +1,7 @@
 /** `tsbuild artifact`: files in a registry that are no images, alone or attached to one (OCI image and distribution spec 1.1). */
 import { allOrNothing, Limiter, TsbuildError } from '../../core/index.ts';
 import {
+  type BlobProgress,
   type Descriptor,
   describe,
   formatReference,
@@ -13,12 +14,15 @@ import {
 } from '../../image/index.ts';
 import { splitAssignment } from '../args/csv.ts';
 import { oneOf, type ParsedFlags } from '../args/flag.ts';
+import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import { type ArtifactFile, describeFile, openFile, titledLayers, writeTitled } from '../artifact-files.ts';
 import type { Command } from '../command.ts';
+import { startTransferStep, type TransferStep, whileStep } from '../ports/transfer-steps.ts';
 import { printReferrers } from '../print-referrers.ts';
 import { type RemoteImage, remoteImage, resolveImage, wantedPlatform, withRegistry } from '../remote-image.ts';
 import type { Session } from '../session.ts';
-import type { Wiring } from '../wire.ts';
+import { withWiring } from '../wire.ts';
+import { withProgress } from '../with-progress.ts';
 
 export const artifact: Command = {
   usage: 'artifact push|attach|pull|list NAME [FILE[:MEDIATYPE]...]',
@@ -31,6 +35,7 @@ export const artifact: Command = {
     { name: 'annotation', value: 'KEY=VALUE', many: true, help: 'push, attach: annotation of the artifact' },
     { name: 'platform', value: 'OS/ARCH', help: 'attach, list: the image for a platform instead of the index' },
     { name: 'output', short: 'o', value: 'DIR', help: 'pull: directory to write to (default: the current one)' },
+    progressFlag,
     { name: 'format', value: 'FORMAT', help: 'list: json, or a template such as {{.Digest}}' },
   ],
   examples: [
@@ -52,27 +57,38 @@ export const artifact: Command = {
         hint: `Write tsbuild ${artifact.usage}`,
       });
     }
-    return await withRegistry(session, async (wiring) => {
-      switch (action) {
-        case 'push':
-          return await pushFiles(await remoteImage(wiring, name), undefined, files, flags, session);
-        case 'attach':
-          return await attach(wiring, name, files, flags, session);
-        case 'pull':
-          return await pullFiles(await remoteImage(wiring, name), name, flags, session);
-        case 'list':
-          await printReferrers(wiring, name, flags, session);
-          return 0;
-      }
-    });
+    if (files.length === 0 && (action === 'push' || action === 'attach') && flags.all('annotation').length === 0) {
+      throw new TsbuildError({
+        code: 'usage',
+        message: `artifact ${action} has nothing to put there`,
+        hint: 'Name a file, or give --annotation.',
+      });
+    }
+    if (action === 'list') {
+      return await withRegistry(session, async (wiring) => {
+        await printReferrers(wiring, name, flags, session);
+        return 0;
+      });
+    }
+    const lines = await withProgress(session, progressOf(flags, session.env), verbs[action], (events) =>
+      withWiring(session, events, async (wiring) => {
+        const image = await remoteImage(wiring, name);
+        const step = startTransferStep(events, session.now, 'artifact', `${action} ${name}`);
+        return await whileStep(step, async () => {
+          if (action === 'pull') return await pullFiles(image, name, flags, session, step);
+          const subject =
+            action === 'attach' ? await resolveImage(image, wantedPlatform(flags), session.signal) : undefined;
+          return [await pushFiles(image, subject, files, flags, session, step)];
+        });
+      }),
+    );
+    for (const line of lines) session.stdout.write(`${line}\n`);
+    return 0;
   },
 };
 
-async function attach(wiring: Wiring, name: string, files: readonly string[], flags: ParsedFlags, session: Session) {
-  const image = await remoteImage(wiring, name);
-  const subject = await resolveImage(image, wantedPlatform(flags), session.signal);
-  return await pushFiles(image, subject, files, flags, session);
-}
+/** For the head of the live display. */
+const verbs = { push: 'Pushing', attach: 'Attaching', pull: 'Pulling' } as const;
 
 /** @param subject what it is attached to; without one it gets the tag of the name */
 async function pushFiles(
@@ -81,7 +97,8 @@ async function pushFiles(
   words: readonly string[],
   flags: ParsedFlags,
   session: Session,
-): Promise<number> {
+  step: TransferStep,
+): Promise<string> {
   const { repository, reference } = image;
   const { signal } = session;
   const { tag } = reference;
@@ -96,7 +113,7 @@ async function pushFiles(
   const uploads = new Map([empty, ...files].map((file) => [file.descriptor.digest, file]));
   await allOrNothing(
     signal,
-    [...uploads.values()].map((file) => (inner) => limit.run(inner, () => putFile(image, file, inner))),
+    [...uploads.values()].map((file) => (inner) => limit.run(inner, () => putFile(image, file, step, inner))),
   );
   const manifest = artifactManifest(files, subject, flags);
   const bytes = serializeManifest(manifest);
@@ -104,8 +121,7 @@ async function pushFiles(
   await repository.put(descriptor, async () => oneChunk(bytes), { signal });
   if (!subject && tag !== undefined) await repository.tag(descriptor, tag, signal);
   const shown = subject ? repositoryName(reference) : formatReference(reference);
-  session.stdout.write(`${shown}@${descriptor.digest}\n`);
-  return 0;
+  return `${shown}@${descriptor.digest}`;
 }
 
 /** The configuration of what has none, and the layer of an artifact that is all annotations. */
@@ -115,10 +131,15 @@ const empty = { path: undefined, descriptor: { ...describe(mediaTypes.ociEmpty, 
 async function putFile(
   { repository }: RemoteImage,
   { path, descriptor }: ArtifactFile | typeof empty,
+  step: TransferStep,
   signal: AbortSignal,
 ): Promise<void> {
   const open = async () => (path === undefined ? oneChunk(emptyBytes) : openFile(path, signal));
-  await repository.put(descriptor, open, { signal });
+  const report = (state: BlobProgress['state'], done: number) => step.onBlob({ descriptor, state, done });
+  report(
+    await repository.put(descriptor, open, { signal, onProgress: (done) => report('progress', done) }),
+    descriptor.size,
+  );
 }
 
 function artifactManifest(
@@ -144,7 +165,14 @@ function artifactManifest(
   };
 }
 
-async function pullFiles(image: RemoteImage, word: string, flags: ParsedFlags, session: Session): Promise<number> {
+/** Resolves to the paths that were written. */
+async function pullFiles(
+  image: RemoteImage,
+  word: string,
+  flags: ParsedFlags,
+  session: Session,
+  step: TransferStep,
+): Promise<readonly string[]> {
   const { repository, name } = image;
   const { signal } = session;
   const found = await repository.resolve(name, signal);
@@ -165,17 +193,15 @@ async function pullFiles(image: RemoteImage, word: string, flags: ParsedFlags, s
     });
   }
   const limit = new Limiter(4);
-  const paths = await allOrNothing(
+  return await allOrNothing(
     signal,
     files.map(
       (file) => (inner) =>
         limit.run(inner, () =>
-          writeTitled(repository, file, flags.text('output') ?? '.', { ...session, signal: inner }),
+          writeTitled(repository, file, flags.text('output') ?? '.', { ...session, signal: inner }, step.onBlob),
         ),
     ),
   );
-  for (const path of paths) session.stdout.write(`${path}\n`);
-  return 0;
 }
 
 async function* oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {

@@ -5,6 +5,7 @@ import {
   type Digest,
   familiarReference,
   formatPlatform,
+  formatReference,
   parsePlatform,
   parseReference,
   repositoryName,
@@ -19,12 +20,17 @@ import { withWiring } from '../wire.ts';
 export const inspect: Command = {
   usage: 'inspect [OPTIONS] IMAGE...',
   about:
-    'Prints what an image of the local store is: ID, names, configuration, layers. On a terminal as a summary; elsewhere, and ' +
+    'Prints what an image is: ID, names, configuration, layers. A plain name is looked up in the local store; docker://NAME in ' +
+    'its registry, oci:DIR[:TAG] and other places as in copy, without fetching layers. On a terminal as a summary; elsewhere, and ' +
     'with --format json, as JSON in the shape of docker inspect.',
   flags: [
     { name: 'format', short: 'f', value: 'FORMAT', help: 'json, or a template such as {{.Config.Entrypoint}}' },
     { name: 'platform', value: 'OS/ARCH', help: 'which image of an index' },
     { name: 'type', value: 'TYPE' },
+  ],
+  examples: [
+    ['tsbuild inspect app:1', 'an image of the store'],
+    ['tsbuild inspect docker://ghcr.io/me/app:1', 'one in its registry'],
   ],
   words: { least: 1, most: Number.POSITIVE_INFINITY },
   async run(flags, session) {
@@ -35,10 +41,18 @@ export const inspect: Command = {
       session,
       () => {},
       async (wiring) => {
-        const store = await wiring.store();
         return await Promise.all(
           flags.positionals.map(async (name) => {
-            const { target } = await store.useImage(name, session.signal);
+            if (/^[a-z-]+:/.test(name)) {
+              const { explicitPlace, viewPlacedImage } = await import('../placed-image.ts');
+              const place = explicitPlace(name);
+              if (place !== undefined) {
+                const names = place.kind === 'registry' ? [formatReference(place.reference)] : [];
+                return describe(await viewPlacedImage(wiring, place, platform, session.signal), names);
+              }
+            }
+            const store = await wiring.store();
+            const { target } = await store.useImage(name.replace(/^store:\/\//, ''), session.signal);
             return describe(
               await viewImage(store, target, platform, session.signal, { exactly: wanted !== undefined }),
               await namesOf(store, target.digest),

@@ -1,4 +1,5 @@
 /** `tsbuild ls`: the tags of a repository. */
+import { TsbuildError } from '../../core/index.ts';
 import type { Command } from '../command.ts';
 import { remoteImage, withRegistry } from '../remote-image.ts';
 
@@ -11,6 +12,7 @@ export const ls: Command = {
   async run(flags, session) {
     const [name = ''] = flags.positionals;
     const { stdout, signal } = session;
+    refuseHost(name);
     return await withRegistry(session, async (wiring) => {
       const { repository } = await remoteImage(wiring, name);
       const all: string[] = [];
@@ -23,3 +25,13 @@ export const ls: Command = {
     });
   },
 };
+
+/** By Docker's rules `localhost:5000` alone is an image of Docker Hub: nobody who writes an address means that. */
+function refuseHost(name: string): void {
+  if (!/^(localhost|(\d{1,3}\.){3}\d{1,3}|\[[\da-f:]+\]|[\w.-]+\.[a-z]{2,})(:\d+)?\/?$/i.test(name)) return;
+  throw new TsbuildError({
+    code: 'usage',
+    message: `${name} is a registry, not a repository`,
+    hint: `List its repositories with tsbuild catalog ${name.replace(/\/$/, '')}, then the tags of one.`,
+  });
+}

@@ -40,6 +40,7 @@ export async function openArchive(
     return await readArchive(file, place, remove, options.signal);
   } catch (error) {
     await remove();
+    if (isTsbuildError(error) && error.code === 'tar-invalid') throw archiveInvalid(place, error.message, error);
     throw error;
   }
 }

@@ -116,7 +116,8 @@ export class Endpoint {
       }
       const notMistaken = failures.filter((error) => !isPlainHttp(error));
       const telling = notMistaken.find((error) => !isGreetingOfTls(error)) ?? notMistaken[0] ?? failures[0];
-      if (round >= policy.attempts || !failures.some(isTransient)) throw telling;
+      const silent = failures.every((error) => isRegistryError(error) && error.code === 'registry-timeout');
+      if (round >= (silent ? silentRounds : policy.attempts) || !failures.some(isTransient)) throw telling;
       await pause(delayBefore(policy, round, undefined), signal);
     }
   }
@@ -139,6 +140,7 @@ export class Endpoint {
       headers: { 'user-agent': userAgent },
       signal,
       registryHost: this.host,
+      greeting: true,
       retry: settled,
     };
     const response = await plain(request);
@@ -149,6 +151,9 @@ export class Endpoint {
     return { origin, send: stack(wire, retry, readWholeBodies(), authenticator.layer) };
   }
 }
+
+/** A host that accepts connections and says nothing, in either scheme, is asked this often. */
+const silentRounds = 2;
 
 function isPlainHttp(error: unknown): boolean {
   return isRegistryError(error) && isNotTls(error.cause);

@@ -104,7 +104,7 @@ async function explained<T>(request: HttpRequest, parse: () => T): Promise<T> {
     throw new TsbuildError({
       code: error.code,
       message: `${describeRequest(request.method, request.url)}: ${error.message}`,
-      ...(error.hint !== undefined && { hint: error.hint }),
+      hint: error.hint ?? 'Check that the address is a registry and that the name is that of an image.',
       cause: error,
     });
   }

@@ -10,6 +10,7 @@ import { transportFailure } from './transport-failure.ts';
 
 export interface DispatchTimeouts {
   readonly headers: number;
+  readonly greeting: number;
   readonly upload: number;
   readonly bodyIdle: number;
 }
@@ -84,11 +85,16 @@ function exchange(
       headers: { ...lengthHeader(request.body), ...request.headers },
       // undici takes any async iterable; its types name only Node's streams.
       body: (upload ?? bytesOf(request.body)) as Uint8Array | null,
-      headersTimeout: request.method === 'PUT' || request.method === 'PATCH' ? timeouts.upload : timeouts.headers,
+      headersTimeout: headersTimeout(request, timeouts),
       bodyTimeout: timeouts.bodyIdle,
     };
     dispatcher.dispatch(options, handler);
   });
+}
+
+function headersTimeout({ method, greeting }: HttpRequest, timeouts: DispatchTimeouts): number {
+  if (greeting) return timeouts.greeting;
+  return method === 'PUT' || method === 'PATCH' ? timeouts.upload : timeouts.headers;
 }
 
 function bytesOf(body: RequestBody | undefined): Uint8Array | null {

@@ -26,6 +26,8 @@ export interface HttpRequest {
   readonly scopes?: readonly string[];
   /** False: a failure goes to the caller, who has a better way to try again. Default: true. */
   readonly retry?: boolean;
+  /** True for a question any registry answers at once: one that does not is given up sooner. */
+  readonly greeting?: boolean;
   /** True when the answer is a blob that someone reads at their own pace. */
   readonly download?: boolean;
   /** Bytes: the answer is small and read whole, so that one that breaks off midway is asked for again. */

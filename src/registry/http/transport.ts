@@ -17,6 +17,8 @@ export interface Timeouts {
   readonly connect?: number;
   /** Milliseconds from the end of a request to the headers of its answer. Default 60 s. */
   readonly headers?: number;
+  /** The same for the first request to a registry. Default 15 s, or `headers` if that is less. */
+  readonly greeting?: number;
   /** The same for requests that store something, which may copy a large blob first. Default 5 min. */
   readonly upload?: number;
   /** Milliseconds without a byte of the body. Default 60 s. */
@@ -38,7 +40,15 @@ export interface Transport {
 
 export function createTransport(options: TransportOptions): Transport {
   const agents = new Map<string, Promise<Dispatcher>>();
-  const timeouts = { connect: 30_000, headers: 60_000, upload: 300_000, bodyIdle: 60_000, ...options.timeouts };
+  const greeting = Math.min(15_000, options.timeouts?.headers ?? Number.POSITIVE_INFINITY);
+  const timeouts = {
+    connect: 30_000,
+    headers: 60_000,
+    greeting,
+    upload: 300_000,
+    bodyIdle: 60_000,
+    ...options.timeouts,
+  };
 
   const agentFor = (request: HttpRequest): Promise<Dispatcher> => {
     const { url } = request;
