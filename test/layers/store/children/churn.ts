@@ -39,7 +39,7 @@ const notFetched = async (): Promise<void> => {
   throw new Error('nothing is to be fetched');
 };
 
-/** Inode by path: a step may have mounted it, so what was handed out once stays as long as this process lives. */
+/** Inode by path: a step may have mounted it, so what was handed out stays until this process ends, or prunes. */
 const lowersInUse = new Map<string, bigint>();
 const useLowers = async (layers: Parameters<typeof store.lowers>[0]): Promise<void> => {
   for (const path of await store.lowers(layers, { signal, ensure: notFetched })) {
@@ -53,6 +53,8 @@ for (let round = 0; round < Number(rounds); round += 1) {
   const name = `${self}:${random(4)}`;
   switch (random(6)) {
     case 0:
+      // What it used until now is garbage to a process that prunes.
+      lowersInUse.clear();
       await store.prune({ signal, all: random(2) === 0 });
       break;
     case 1:
