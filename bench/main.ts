@@ -11,6 +11,7 @@ import { type Builder, startBuilders } from './builders.ts';
 import { languageScenarios, measureLanguage, printLanguage } from './language.ts';
 import { loadScenario, measureLoad, printLoad } from './load.ts';
 import { type Measurement, measure, median } from './measure.ts';
+import { measureSandbox, printSandbox, sandboxScenario } from './sandbox.ts';
 import { type Scenario, scenarios } from './scenarios.ts';
 
 interface Row {
@@ -35,19 +36,19 @@ export async function main(argv: readonly string[], results: string): Promise<nu
     !values.only || values.only.some((part) => name.includes(part));
   const chosen = scenarios.filter(isChosen);
   const chosenLanguage = languageScenarios.filter(isChosen);
-  const loads = [loadScenario].some(isChosen);
-  if (chosen.length + chosenLanguage.length === 0 && !loads) {
-    console.error(
-      `no such scenario; there are: ${[...languageScenarios, loadScenario, ...scenarios].map(({ name }) => name).join(' ')}`,
-    );
+  const [loads, sandboxChosen] = [isChosen(loadScenario), isChosen(sandboxScenario)];
+  if (chosen.length + chosenLanguage.length === 0 && !loads && !sandboxChosen) {
+    const all = [...languageScenarios, loadScenario, sandboxScenario, ...scenarios];
+    console.error(`no such scenario; there are: ${all.map(({ name }) => name).join(' ')}`);
     return 1;
   }
   const runs = values.runs === undefined ? (values.quick ? 1 : 5) : Math.max(1, Number(values.runs));
   const scale = values.quick ? 0.1 : 1;
   for (const scenario of chosenLanguage) printLanguage(scenario, await measureLanguage(scenario, runs));
   if (loads) printLoad(await measureLoad(runs, scale));
-  if (chosen.length === 0) return 0;
   await using folder = temporaryFolder('bench', 0o755);
+  if (sandboxChosen) printSandbox(await measureSandbox(runs, folder.join('sandbox')));
+  if (chosen.length === 0) return 0;
   const builders = await startBuilders(folder.join('builders'));
   const rows: Row[] = [];
   try {
