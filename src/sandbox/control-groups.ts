@@ -200,7 +200,7 @@ function limitFailed(cause: unknown, files: ControlGroupFiles): TsbuildError {
   const denied = ['EACCES', 'EPERM', 'EROFS'].includes(systemErrorCode(cause) ?? '');
   const remedy = files.machineRoot
     ? 'let tsbuild write to /sys/fs/cgroup: in a container, mount it with -v /sys/fs/cgroup:/sys/fs/cgroup:rw --cgroupns=host'
-    : 'run tsbuild in a delegated control group: systemd-run --user --scope -p Delegate=yes tsbuild ...';
+    : 'run tsbuild in a delegated control group: systemd-run --user --scope -p Delegate=yes tsbuild ... (version 2; in version 1 only root sets limits)';
   return new TsbuildError({
     code: 'sandbox-limit-failed',
     message: `a limit of the step cannot be set: ${reason}`,

@@ -10,7 +10,7 @@ import { type HostFacts, hostFacts } from './host-facts.ts';
 import { idMaps } from './id-maps.ts';
 import { NamespaceSandbox } from './namespace-sandbox.ts';
 import type { RootFs, Rung, RungReport } from './types.ts';
-import { candidates, tryUserNamespace, userNamespaceDenial } from './user-namespace.ts';
+import { candidates, denied, tryUserNamespace, userNamespaceDenial } from './user-namespace.ts';
 
 export interface ProbeOptions {
   /** A directory on the file system the steps will write to. Default: the system's temporary folder. */
@@ -62,6 +62,7 @@ async function probeUserNamespace(facts: HostFacts, options: ProbeOptions): Prom
   }
   const denial = userNamespaceDenial(facts);
   if (denial) return missing('userns', [findingOf(denial)]);
+  let last: 'map' | 'namespace' = 'map';
   for (const maps of candidates(idMaps(facts))) {
     const verdict = await tryUserNamespace(maps);
     if (verdict === 'works') {
@@ -71,14 +72,17 @@ async function probeUserNamespace(facts: HostFacts, options: ProbeOptions): Prom
       const inside = { ...facts, singleId: maps.kind === 'single' };
       return tryStep('userns', inside, options, [...weaker, ...maps.findings], launch);
     }
+    last = verdict;
     if (verdict === 'namespace') break;
   }
-  return missing('userns', [{ what: 'a user namespace could not be made', remedy: 'see `tsbuild doctor`' }]);
+  return missing('userns', [findingOf(denied(last))]);
 }
 
 async function probeChroot(facts: HostFacts, options: ProbeOptions): Promise<RungReport> {
   if (!facts.capabilities.sysChroot || facts.uid !== 0) {
-    return missing('chroot', [{ what: 'tsbuild lacks CAP_SYS_CHROOT', remedy: 'run tsbuild as root' }]);
+    const remedy =
+      facts.uid === 0 ? 'start the container with --cap-add SYS_CHROOT' : 'run tsbuild as root, e.g. with sudo';
+    return missing('chroot', [{ what: 'tsbuild lacks CAP_SYS_CHROOT', remedy }]);
   }
   return tryStep('chroot', facts, options, [
     { what: 'steps share the processes, network and devices of the container tsbuild runs in' },

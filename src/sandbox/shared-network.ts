@@ -36,7 +36,7 @@ export async function shareNetwork(rung: 'root' | 'userns'): Promise<SharedNetwo
 }
 
 /** pasta joins no namespace that the machine's root owns. */
-function connectors(rung: 'root' | 'userns'): readonly Connector[] {
+export function connectors(rung: 'root' | 'userns'): readonly Connector[] {
   const known = [
     ...(rung === 'userns' ? [{ kind: 'pasta', forwarder: '169.254.1.1' } as const] : []),
     { kind: 'slirp4netns', forwarder: '10.0.2.3' } as const,

@@ -91,7 +91,8 @@ export function userNamespaceDenial(facts: HostFacts): TsbuildError | undefined 
   return undefined;
 }
 
-function denied(verdict: 'works' | 'namespace' | 'map'): TsbuildError {
+/** Why one could not be made, after a try. */
+export function denied(verdict: 'works' | 'namespace' | 'map'): TsbuildError {
   if (verdict === 'namespace') {
     if (readText('/proc/sys/kernel/apparmor_restrict_unprivileged_userns').trim() === '1') {
       return usernsDenied(
@@ -101,13 +102,16 @@ function denied(verdict: 'works' | 'namespace' | 'map'): TsbuildError {
     }
     return usernsDenied(
       'a user namespace could not be made',
-      'inside a container, start it with a seccomp policy that allows unshare, or run tsbuild as root there',
+      'in a container, start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined; else see user.max_user_namespaces in sysctl -a',
     );
   }
   return new TsbuildError({
     code: 'sandbox-idmap-failed',
     message: 'the user and group IDs of a user namespace could not be mapped',
-    hint: 'check that newuidmap and newgidmap are setuid and that /etc/subuid and /etc/subgid have a range for this user',
+    hint:
+      hostFacts().uid === 0
+        ? 'start the container with --cap-add SETUID --cap-add SETGID --cap-add SETFCAP'
+        : 'check that newuidmap and newgidmap are setuid and that /etc/subuid and /etc/subgid have a range for this user',
   });
 }
 

@@ -183,7 +183,11 @@ describe('the store', () => {
 });
 
 test('doctor tries every rung and says what is there', async () => {
-  const reports = JSON.parse((await must('doctor', '--format', 'json')).text) as { rung: string; available: boolean }[];
+  const { rungs: reports, machine } = JSON.parse((await must('doctor', '--format', 'json')).text) as {
+    rungs: { rung: string; available: boolean }[];
+    machine: { about: string; what: string }[];
+  };
+  expect(new Set(machine.map(({ about }) => about))).toEqual(new Set(['kernel', 'limits', 'network']));
   expect(reports.map((report) => report.rung)).toEqual(['root', 'userns', 'chroot', 'none']);
   const { text } = await must('doctor');
   expect(text).toMatch(/^Isolation +(root|userns|chroot|none)$/m);

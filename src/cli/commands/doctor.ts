@@ -1,6 +1,6 @@
 /** `tsbuild doctor`: what this machine can do, and what would enable the rest. */
 import { homedir } from 'node:os';
-import { probeRungs, type Rung } from '../../sandbox/index.ts';
+import { machineFindings, probeRungs, type Rung } from '../../sandbox/index.ts';
 import type { Command } from '../command.ts';
 import { configPath } from '../ports/registry.ts';
 import { storeRoot } from '../store-root.ts';
@@ -22,8 +22,9 @@ export const doctor: Command = {
   async run(flags, session) {
     const { stdout, env } = session;
     const reports = await probeRungs();
+    const machine = await machineFindings();
     if (flags.text('format') === 'json') {
-      stdout.write(`${JSON.stringify(reports, null, 2)}\n`);
+      stdout.write(`${JSON.stringify({ rungs: reports, machine }, null, 2)}\n`);
       return 0;
     }
     const style = styleFor(wantsColour(env, stdout.isTTY));
@@ -39,6 +40,11 @@ export const doctor: Command = {
         stdout.write(`    ${what}\n`);
         if (remedy !== undefined) stdout.write(`    ${style.cyan('→')} ${remedy}\n`);
       }
+    }
+    stdout.write('\n');
+    for (const { about, what, remedy } of machine) {
+      stdout.write(`${style.bold(about.padEnd(9))} ${what}\n`);
+      if (remedy !== undefined) stdout.write(`          ${style.cyan('→')} ${remedy}\n`);
     }
     return 0;
   },

@@ -1,0 +1,73 @@
+/** What a probe says on each rung: the best one that works is found, and what is missing has a command that gives it. */
+
+import { chmodSync, cpSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mustRun, run } from '../support/command.ts';
+import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts';
+import { commandPath } from '../support/tsbuild.ts';
+import { cannotTest } from './support/step-runner.ts';
+
+interface Report {
+  readonly rung: string;
+  readonly available: boolean;
+  readonly findings: readonly { readonly what: string; readonly remedy?: string }[];
+}
+
+const docker =
+  '-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap';
+const users = ['setpriv', '--reuid=54325', '--regid=54325', '--clear-groups'];
+const reason = (await cannotTest('root')) ?? (await cannotTest('chroot'));
+
+describe.skipIf(reason !== undefined)(`tsbuild doctor${reason ? ` (skipped: ${reason})` : ''}`, () => {
+  let folder: TemporaryFolder;
+  beforeAll(async () => {
+    folder = temporaryFolder('doctor', 0o755);
+    cpSync(dirname(commandPath), folder.join('dist'), { recursive: true });
+    await mustRun('chmod', ['-R', 'go+rX', folder.join('dist')]);
+    chmodSync(folder.path, 0o777);
+  });
+  afterAll(async () => {
+    await folder[Symbol.asyncDispose]();
+  });
+
+  async function reports(prefix: readonly string[]): Promise<readonly Report[]> {
+    const [program = '', ...args] = [
+      ...prefix,
+      process.execPath,
+      folder.join('dist/tsbuild.js'),
+      'doctor',
+      '--format',
+      'json',
+    ];
+    const finished = await run(program, args, { cwd: '/', env: { HOME: folder.path, TSBUILD_HOME: undefined } });
+    expect(finished.code, finished.stderr).toBe(0);
+    return (JSON.parse(finished.text) as { rungs: Report[] }).rungs;
+  }
+
+  test.each([
+    ['root', [], 'root'],
+    [
+      'root of a container that may make user namespaces',
+      ['setpriv', '--bounding-set', docker, '--inh-caps=-all'],
+      'userns',
+    ],
+    [
+      'root without any capability to change roots',
+      ['setpriv', '--bounding-set=-all,+chown', '--inh-caps=-all'],
+      'none',
+    ],
+    ['an ordinary user', users, 'userns'],
+  ])('%s', async (_, prefix, best) => {
+    const found = await reports(prefix);
+    expect(found.map(({ rung }) => rung)).toEqual(['root', 'userns', 'chroot', 'none']);
+    expect(found.find(({ available }) => available)?.rung, JSON.stringify(found)).toBe(best);
+    for (const { rung, available, findings } of found) {
+      if (!available)
+        expect(
+          findings.some(({ remedy }) => remedy !== undefined && !remedy.includes('doctor')),
+          rung,
+        ).toBe(true);
+    }
+  });
+});
