@@ -2,7 +2,7 @@
  * What each rung of the ladder needs, asked of the machine: a rung is available when a step really ran on it.
  * Invariant: a probe leaves nothing behind and changes nothing.
  */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { distPath, ignoreEvents, isTsbuildError } from '../core/index.ts';
@@ -152,8 +152,17 @@ async function tryStep(
     if (!isTsbuildError(error)) throw error;
     return missing(rung, [findingOf(error)]);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeScratch(folder);
   }
+}
+
+/** overlayfs leaves directories nobody may read in its work directory; to a user outside the namespace that is final. */
+function removeScratch(folder: string): void {
+  for (const path of ['work/work', 'work/work/incompat', 'work/work/incompat/volatile']) {
+    const directory = join(folder, path);
+    if (existsSync(directory)) chmodSync(directory, 0o700);
+  }
+  rmSync(folder, { recursive: true, force: true });
 }
 
 function findingOf(error: { readonly message: string; readonly hint: string | undefined }): Findings[number] {
