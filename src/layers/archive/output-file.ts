@@ -42,6 +42,7 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   EROFS: 'the file system is read-only',
+  EPIPE: 'its reader went away',
 };
 const hints: Readonly<Record<string, string>> = {
   ENOENT: 'Make the folder first.',
