@@ -111,6 +111,12 @@ async function tryStep(
   findings: Findings,
   launch?: readonly string[],
 ): Promise<RungReport> {
+  const sandbox = new NamespaceSandbox({
+    rung,
+    singleId: facts.singleId,
+    events: ignoreEvents,
+    ...(launch && { launch }),
+  });
   const folder = mkdtempSync(join(options.scratch ?? tmpdir(), 'tsbuild-probe-'));
   try {
     const [lower, upper, work] = ['lower', 'upper', 'work'].map((name) => join(folder, name)) as [
@@ -122,12 +128,6 @@ async function tryStep(
     copyFileSync(distPath('native/tsbuild-sandbox'), join(lower, 'probe'));
     const rootfs: RootFs =
       rung === 'chroot' ? { kind: 'directory', path: lower } : { kind: 'overlay', lowers: [lower], upper, work };
-    const sandbox = new NamespaceSandbox({
-      rung,
-      singleId: facts.singleId,
-      events: ignoreEvents,
-      ...(launch && { launch }),
-    });
     const result = await sandbox.run(
       {
         rootfs,
@@ -152,6 +152,7 @@ async function tryStep(
     if (!isTsbuildError(error)) throw error;
     return missing(rung, [findingOf(error)]);
   } finally {
+    await sandbox.close();
     removeScratch(folder);
   }
 }

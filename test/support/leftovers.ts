@@ -31,7 +31,7 @@ function processesOf(folder: string): string[] {
 function orphanedHelpers(since: number): string[] {
   return processes().flatMap((pid) => {
     const { name, state, parent, begun } = statusOf(pid);
-    return name === 'tsbuild-sandbox' && state !== 'Z' && parent === 1 && begun >= since ? [describe(pid)] : [];
+    return /^(memfd:)?tsbuild-s/.test(name) && state !== 'Z' && parent === 1 && begun >= since ? [describe(pid)] : [];
   });
 }
 
