@@ -12,6 +12,7 @@ import {
 } from '../core/index.ts';
 import { formatPlatform, type Platform } from '../image/index.ts';
 import { createSandbox, type Sandbox } from '../sandbox/index.ts';
+import { KeptCacheMounts } from './cache-mounts/index.ts';
 import { type ContextFiles, openContexts } from './contexts.ts';
 import { type Diagnostic, goBool, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
 import { withEpoch } from './epoch.ts';
@@ -49,6 +50,8 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   refuseWarnings(parsed, warnings);
   await using sandbox = new LazySandbox(request, ports);
   await using agents = await openAgents(request.ssh);
+  const cacheMounts = new KeptCacheMounts(request, ports);
+  cacheMounts.checkNames(plans);
   const environment: SolveEnvironment = {
     request,
     store: ports.store,
@@ -60,6 +63,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     readSecret,
     sshAgents: agents.sockets,
     emulators: findEmulators(plans),
+    cacheMounts,
     onRunFailed: ports.onRunFailed,
   };
   const images: (BuiltImage & Pick<StageResult, 'chain'>)[] = [];
@@ -77,6 +81,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   if (needsWholeStore(request)) await completeStore({ images }, ports);
   await nameImage(ports, target, request.tags);
   await deliver({ images, target, request }, ports);
+  await cacheMounts.leave();
   await contexts.save();
   emitWarnings(parsed, warnings, ports.events);
   return { images, target, tags: request.tags };

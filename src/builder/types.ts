@@ -1,6 +1,6 @@
 /** What the builder room takes and gives: the request a command line or an action amounts to, its ports, the result. */
 import type { EventSink, TsbuildError } from '../core/index.ts';
-import type { Compression, Descriptor, Digest, ImageConfig, Platform } from '../image/index.ts';
+import type { BlobSink, BlobSource, Compression, Descriptor, Digest, ImageConfig, Platform } from '../image/index.ts';
 import type { LayerRef, Store } from '../layers/index.ts';
 import type { Rung, RunOptions, StepLimits, StepResult } from '../sandbox/index.ts';
 
@@ -51,6 +51,34 @@ export interface ExportRequest {
   readonly deleteOthers?: boolean;
 }
 
+export type CacheMountPlace =
+  /** A directory, which is or becomes an OCI image layout. */
+  | { readonly kind: 'dir'; readonly path: string }
+  /** A full reference. */
+  | { readonly kind: 'registry'; readonly reference: string };
+
+export interface KeptCacheMount {
+  /** As RUN has it: its `id`, else its target. */
+  readonly id: string;
+  /** Asked when this machine has no such cache. */
+  readonly from?: CacheMountPlace;
+  /** Written after the build, when its content is new there. */
+  readonly to?: CacheMountPlace;
+  /** A failure to write it is a warning. */
+  readonly ignoreError: boolean;
+}
+
+/** A place as where artifacts are read from and written to. */
+export interface CachePlace {
+  /** Undefined: there is nothing yet. */
+  readonly source: BlobSource | undefined;
+  readonly sink: BlobSink;
+  /** What the artifact is called there. */
+  readonly name: string;
+  /** After a change: removes what it replaced. */
+  readonly tidy?: () => Promise<void>;
+}
+
 /** Frozen; made by cli/args or the action. Paths are absolute or relative to the process's working directory. */
 export interface BuildRequest {
   readonly context: ContextSource;
@@ -80,6 +108,8 @@ export interface BuildRequest {
   readonly limits: StepLimits;
   readonly isolation: 'auto' | Rung;
   readonly exports: readonly ExportRequest[];
+  /** Cache mounts that are kept elsewhere between builds. */
+  readonly cacheMounts: readonly KeptCacheMount[];
   readonly cacheFrom: readonly Readonly<Record<string, string>>[];
   readonly cacheTo: readonly Readonly<Record<string, string>>[];
   /** Seconds since 1970: from SOURCE_DATE_EPOCH in the environment or the build arguments. */
@@ -138,6 +168,8 @@ export interface BuildPorts {
   readonly now: () => number;
   readonly stdout: NodeJS.WritableStream;
   readonly signal: AbortSignal;
+  /** Needed by requests with kept cache mounts. */
+  readonly cachePlaces?: (place: CacheMountPlace) => Promise<CachePlace>;
   /** Where a person may look at a RUN that failed; the build goes on to fail when it settles. */
   readonly onRunFailed?: ((failure: FailedRun) => Promise<void>) | undefined;
 }

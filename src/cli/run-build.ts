@@ -60,6 +60,8 @@ export async function buildWith(
         store,
         baseImages,
         delivery,
+        cachePlaces: async (place) =>
+          (await import('./ports/cache-places.ts')).openCachePlace(place, wiring, session.signal),
         events: logs.sink,
         now: session.now,
         stdout: session.stdoutStream,

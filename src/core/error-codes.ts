@@ -27,6 +27,7 @@ export type ErrorCode =
   | 'build-secret-missing'
   | 'build-run-failed'
   | 'shell-missing'
+  | 'cache-mount-invalid'
   | 'ssh-key-unusable'
   | 'build-dockerfile-missing'
   | 'build-platform-unsupported'

@@ -221,6 +221,8 @@ export interface Store extends BlobSource, BlobSink {
    * this process ends.
    */
   cacheMount(name: string, fill: (folder: string) => Promise<void>, signal: AbortSignal): Promise<string>;
+  /** All that a folder of tsbuild's own holds as one layer. Nothing may write to it meanwhile. */
+  layerOf(folder: string, signal: AbortSignal): Promise<WrittenLayer>;
   /** A new private folder for what has no other place; it goes when the store is closed, or with a dead process. */
   temporaryFolder(): string;
   /**

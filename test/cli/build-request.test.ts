@@ -65,6 +65,7 @@ describe('a build without flags', () => {
       limits: {},
       isolation: 'auto',
       exports: [],
+      cacheMounts: [],
       cacheFrom: [],
       cacheTo: [],
       proxyEnv: {},
@@ -177,6 +178,28 @@ const requestCases: readonly (readonly [words: readonly string[], expected: obje
       cacheFrom: [
         { type: 'registry', ref: 'host/app:cache' },
         { type: 'local', src: 'x' },
+      ],
+    },
+  ],
+  [
+    ['--cache-mount', 'id=go,type=dir,path=kept', '--cache-mount=id=/root/.npm,src=a,dest=b,ignore-error=true'],
+    {
+      cacheMounts: [
+        { id: 'go', from: { kind: 'dir', path: 'kept' }, to: { kind: 'dir', path: 'kept' }, ignoreError: false },
+        { id: '/root/.npm', from: { kind: 'dir', path: 'a' }, to: { kind: 'dir', path: 'b' }, ignoreError: true },
+      ],
+    },
+  ],
+  [
+    ['--cache-mount=id=go,ref=app:cache'],
+    {
+      cacheMounts: [
+        {
+          id: 'go',
+          from: { kind: 'registry', reference: 'docker.io/library/app:cache' },
+          to: { kind: 'registry', reference: 'docker.io/library/app:cache' },
+          ignoreError: false,
+        },
       ],
     },
   ],

@@ -144,16 +144,17 @@ async function cacheMount(
   mount: Extract<PlannedMount, { kind: 'cache' }>,
   releases: (() => Promise<void>)[],
 ): Promise<StepMount> {
-  const { store } = context.environment;
+  const { store, cacheMounts } = context.environment;
   const opened = await context.openSource(mount.source);
   const identity = digestHex(digestOf(JSON.stringify([mount.id, opened.digest ?? null, mount.sourcePath])));
   const slot = await claimSlot(context, identity, mount.sharing, releases);
   const fill = async (folder: string): Promise<void> => {
-    await seed(opened, mount.sourcePath, folder);
+    if (!(await cacheMounts.fill(mount.id, folder, context.signal))) await seed(opened, mount.sourcePath, folder);
     if (mount.mode !== undefined) chmodSync(folder, mount.mode);
     if (mount.uid !== undefined || mount.gid !== undefined) giveTo(context, folder, mount.uid ?? 0, mount.gid ?? 0);
   };
   const data = await store.cacheMount(slot, fill, context.signal);
+  cacheMounts.use(mount.id, data);
   return { kind: 'bind', root: data, source: '/', target: mount.target, readOnly: mount.readOnly };
 }
 

@@ -3,6 +3,7 @@ import type { EventSink, StepId } from '../../core/index.ts';
 import { chainIds, type Digest, type Platform } from '../../image/index.ts';
 import type { LayerRef, Store, Tree } from '../../layers/index.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
+import type { KeptCacheMounts } from '../cache-mounts/index.ts';
 import type { HashMemo } from '../context/index.ts';
 import type { Emulators } from '../foreign-platforms.ts';
 import type { Step, TreeSource } from '../plan/index.ts';
@@ -45,6 +46,7 @@ export interface SolveEnvironment {
   readonly openContext: (name: string | undefined) => Promise<OpenedSource>;
   readonly readSecret: (source: SecretSource) => Promise<Uint8Array>;
   readonly emulators: Emulators;
+  readonly cacheMounts: KeptCacheMounts;
   /** Sockets by ID. */
   readonly sshAgents: ReadonlyMap<string, string>;
   readonly onRunFailed?: BuildPorts['onRunFailed'];

@@ -85,6 +85,13 @@ export const buildFlags: readonly Flag[] = [
   { name: 'no-cache', group: cache, help: 'run every step again' },
   { name: 'no-cache-filter', value: 'STAGE', many: true, group: cache, help: 'run the steps of these stages again' },
   {
+    name: 'cache-mount',
+    value: 'id=ID,…',
+    many: true,
+    group: cache,
+    help: 'keep a cache mount elsewhere between builds: id=ID,type=dir,path=DIR or id=ID,type=registry,ref=NAME',
+  },
+  {
     name: 'cache-from',
     value: 'SOURCE',
     many: true,

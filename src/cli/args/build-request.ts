@@ -9,6 +9,7 @@ import { formatReference, type Platform, parsePlatform, parseReference } from '.
 import { parseAnnotation } from './annotations.ts';
 import { type Attestation, parseAttestations } from './attestations.ts';
 import { buildFlags } from './build-flags.ts';
+import { parseCacheMount } from './cache-mount.ts';
 import { type CacheSpec, parseCacheSpec } from './cache-spec.ts';
 import { parseContext, parseNamedContext } from './context.ts';
 import { parseCsv, splitAssignment } from './csv.ts';
@@ -132,6 +133,7 @@ export async function readBuildFlags(
       stdoutIsTerminal: around.stdoutIsTerminal,
       hostPlatform: around.hostPlatform,
     }),
+    cacheMounts: flags.all('cache-mount').map(parseCacheMount),
     cacheFrom: cacheSpecs('--cache-from', flags),
     cacheTo: cacheSpecs('--cache-to', flags),
     ...(epoch !== undefined && { sourceDateEpoch: epoch }),

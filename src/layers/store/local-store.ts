@@ -228,6 +228,11 @@ export class LocalStore implements Store {
     return openCacheMount(this.#parts, name, { fill, lockFile: (folder) => this.#replacing(folder), signal });
   }
 
+  async layerOf(folder: string, signal: AbortSignal): Promise<WrittenLayer> {
+    const { layerOfFolder } = await import('./folder-layer.ts');
+    return layerOfFolder(this.#parts, folder, signal);
+  }
+
   async tryLock(name: string, mode: LockMode): Promise<AsyncDisposable | undefined> {
     const lock = tryLock(this.#lockFile(name), mode);
     return lock && disposable(lock);

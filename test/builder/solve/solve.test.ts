@@ -63,6 +63,7 @@ async function solve(store: string, text: string, change: Partial<BuildRequest> 
         exports: [],
         cacheFrom: [],
         cacheTo: [],
+        cacheMounts: [],
         proxyEnv: {},
         ...change,
       },
