@@ -1,6 +1,6 @@
 /**
- * The registry client's benchmark on loopback: 500 MB in and out beside skopeo, buildah and docker, an image of 100 layers
- * that is up to date, and the start of small commands beside `node -e 0`.
+ * The registry client's benchmark on loopback: 500 MB in and out beside skopeo, buildah, podman and docker, 100 layers
+ * that are up to date, and the start of small commands beside `node -e 0`.
  * Invariant: every tool has an empty storage of its own before each cold run; trust the ratios of one run.
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -51,6 +51,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const our = (...args: string[]) => mustRun(tsbuild[0] ?? '', [...tsbuild.slice(1), ...args], { env: environment });
   const at = (name: string) => `${registry.host}/${name}:1`;
   const insecure = ['--tls-verify=false', '-q'];
+  // The same storage under another program.
+  const podman = (args: readonly string[]) => ['podman', ...buildah.command(args).slice(1)];
   let fresh = 0;
   const next = (name: string) => `${registry.host}/${name}${++fresh}:1`;
   await our('copy', '-q', large, at('large'));
@@ -80,6 +82,11 @@ export async function main(argv: readonly string[]): Promise<number> {
         commands: [buildah.command(['pull', ...insecure, `docker://${at('large')}`])],
       },
       {
+        name: 'podman',
+        prepare: () => mustRun(...split(podman(['rmi', '--all', '--force']))),
+        commands: [podman(['pull', ...insecure, `docker://${at('large')}`])],
+      },
+      {
         name: 'docker',
         ...(docker.pid !== undefined && { daemon: docker.pid }),
         prepare: () => docker.docker(['image', 'rm', '-f', at('large')]),
@@ -89,6 +96,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     'push-500MB': () => {
       // A repository nobody pushed to, and a registry that has forgotten the blobs.
       const [ours, theirs, third, fourth] = [next('ours'), next('skopeo'), next('buildah'), next('docker')];
+      const fifth = next('podman');
       const forget = async () =>
         rmSync(`${registry.folder}/storage/docker/registry/v2`, { recursive: true, force: true });
       return [
@@ -106,6 +114,11 @@ export async function main(argv: readonly string[]): Promise<number> {
           commands: [buildah.command(['push', ...insecure, at('large'), `docker://${third}`])],
         },
         {
+          name: 'podman',
+          prepare: forget,
+          commands: [podman(['push', ...insecure, at('large'), `docker://${fifth}`])],
+        },
+        {
           name: 'docker',
           ...(docker.pid !== undefined && { daemon: docker.pid }),
           prepare: async () => {
@@ -116,7 +129,7 @@ export async function main(argv: readonly string[]): Promise<number> {
         },
       ];
     },
-    'pull-100-layers-up-to-date': () => [
+    'uptodate-pull-100-layers': () => [
       {
         name: 'tsbuild',
         prepare: () => our('copy', '-q', many, at('many')),
@@ -128,7 +141,7 @@ export async function main(argv: readonly string[]): Promise<number> {
         commands: [['docker', '-H', docker.host, 'pull', '-q', at('many')]],
       },
     ],
-    'push-100-layers-up-to-date': () => [
+    'uptodate-push-100-layers': () => [
       // Once, so that what publishing makes of the layers is there too.
       {
         name: 'tsbuild',
@@ -150,7 +163,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     ],
   };
   for (const [name, contenders] of Object.entries(scenarios)) {
-    if (values.only && !values.only.some((part) => name.includes(part))) continue;
+    if (values.only && !values.only.some((part) => name.startsWith(part))) continue;
     const measured = new Map<string, Measurement[]>();
     for (let run = 0; run < runs; run += 1) {
       for (const { name: who, prepare, commands, daemon } of contenders()) {
