@@ -20,6 +20,8 @@ interface Row {
   readonly runs: readonly Measurement[];
   /** Milliseconds. */
   readonly median: number;
+  /** Milliseconds of CPU time: less sensitive to what else the machine does. */
+  readonly cpu: number;
   /** Bytes of resident memory of the builder, its daemon included, at its highest. */
   readonly peakMemory: number;
 }
@@ -53,7 +55,9 @@ export async function main(argv: readonly string[], results: string): Promise<nu
   const rows: Row[] = [];
   try {
     for (const scenario of chosen) {
-      const done = await runScenario(scenario, builders, { runs, scale, folder: folder.join(scenario.name) });
+      const setting = { runs: scenario.alone ? 1 : runs, scale, folder: folder.join(scenario.name) };
+      const contenders = builders.filter(({ name }) => !scenario.alone || name === 'tsbuild');
+      const done = await runScenario(scenario, contenders, setting);
       rows.push(...done);
       printScenario(scenario, done, scale);
     }
@@ -83,7 +87,7 @@ async function runScenario(scenario: Scenario, builders: readonly Builder[], set
     mkdirSync(context, { recursive: true });
     scenario.prepare(context, scale);
     // The first run fills what later runs find filled: page cache, unpacked base, and the cache where it may be used.
-    await measure(builder, scenario.commands(builder, context), builder.environment);
+    if (!scenario.alone) await measure(builder, scenario.commands(builder, context), builder.environment);
   }
   for (let run = 0; run < runs; run += 1) {
     if (scenario.baseline) add('node -e 0', await measure(undefined, [[process.execPath, '-e', '0']], {}));
@@ -98,6 +102,7 @@ async function runScenario(scenario: Scenario, builders: readonly Builder[], set
     builder,
     runs: list,
     median: median(list.map(({ milliseconds }) => milliseconds)),
+    cpu: median(list.map(({ cpuMilliseconds }) => cpuMilliseconds)),
     peakMemory: Math.max(...list.map(({ peakMemory }) => peakMemory)),
   }));
 }
@@ -105,13 +110,14 @@ async function runScenario(scenario: Scenario, builders: readonly Builder[], set
 function printScenario(scenario: Scenario, rows: readonly Row[], scale: number): void {
   const ours = rows.find(({ builder }) => builder === 'tsbuild')?.median ?? Number.NaN;
   console.log(`\n${scenario.name}: ${scenario.about}${scale === 1 ? '' : ` (counts times ${scale})`}`);
-  for (const { builder, median: time, peakMemory, runs } of rows) {
+  for (const { builder, median: time, cpu, peakMemory, runs } of rows) {
     const cells = [
       builder.padEnd(10),
       `${time.toFixed(0)} ms`.padStart(10),
       `${Math.min(...runs.map(({ milliseconds }) => milliseconds)).toFixed(0)}..${Math.max(...runs.map(({ milliseconds }) => milliseconds)).toFixed(0)}`.padStart(
         14,
       ),
+      `${cpu.toFixed(0)} ms CPU`.padStart(13),
       `${(peakMemory / 2 ** 20).toFixed(0)} MiB`.padStart(10),
       builder === 'tsbuild' ? '' : `tsbuild / ${builder} = ${(ours / time).toFixed(2)}`,
     ];

@@ -1,5 +1,6 @@
 /** What is measured. A scenario's `scale` shrinks its counts for a quick look. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { commandPath } from '../test/support/tsbuild.ts';
 import type { Builder, BuildOptions } from './builders.ts';
 
 export interface Scenario {
@@ -7,6 +8,8 @@ export interface Scenario {
   readonly about: string;
   /** Compare with the start of an empty script, too. */
   readonly baseline?: boolean;
+  /** Takes minutes and gigabytes: done once, without the other builders, and only when it is asked for by name. */
+  readonly alone?: boolean;
   /** Fills an empty context. */
   prepare(context: string, scale: number): void;
   /** Before each measured run. */
@@ -33,6 +36,45 @@ const smallFiles = (context: string, scale: number) => {
     }
   }
 };
+
+/** A layer of so many bytes, half random and half text: built, exported as a gzip OCI archive, loaded into another store. */
+const memory = (gigabytes: number): Scenario => ({
+  name: `memory-${gigabytes}GB`,
+  about: `a layer of ${gigabytes} GB built, exported and loaded again`,
+  alone: true,
+  prepare: (context, scale) => {
+    const megabytes = Math.round(gigabytes * 500 * scale);
+    const random = `head -c ${megabytes}000000 /dev/urandom > /random`;
+    writeFileSync(`${context}/Dockerfile`, `FROM base\nRUN ${random} && ${textFile(megabytes)}\n`);
+  },
+  beforeRun: (context) => rmSync(`${context}.loaded`, { recursive: true, force: true }),
+  commands: (builder, context) => {
+    const archive = `${context}.archive.tar`;
+    rmSync(archive, { force: true });
+    return [
+      ...builder.commands(context, { tag: 'memory:1', cache: 'ignore', archive }),
+      ['env', `TSBUILD_HOME=${context}.loaded`, process.execPath, commandPath, 'load', '-q', '-i', archive],
+    ];
+  },
+});
+
+/** So many files copied: what one costs must not grow with their number. */
+const entries = (count: number): Scenario => ({
+  name: `entries-${count}`,
+  about: `${count} small files copied, without cache`,
+  alone: true,
+  prepare: (context, scale) => {
+    writeFileSync(`${context}/Dockerfile`, 'FROM base\nCOPY files /files\n');
+    for (let file = 0; file < count * scale; file += 1) {
+      const folder = `${context}/files/${Math.floor(file / 500)}`;
+      if (file % 500 === 0) mkdirSync(folder, { recursive: true });
+      writeFileSync(`${folder}/${file}`, `${file}\n`.repeat(100));
+    }
+  },
+  commands: build('ignore', 'entries'),
+});
+
+const textFile = (megabytes: number) => `yes 'some text that repeats' | head -c ${megabytes}000000 > /text`;
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -81,7 +123,7 @@ export const scenarios: readonly Scenario[] = [
       const script = [
         `mkdir /many && cd /many && i=0; while [ $i -lt ${files} ]; do echo "file $i of many" > $i; i=$((i+1)); done`,
         `dd if=/dev/urandom of=/random bs=1M count=${megabytes} 2>/dev/null`,
-        `yes 'some text that repeats' | head -c ${megabytes}000000 > /text`,
+        textFile(megabytes),
       ].join(' && ');
       writeFileSync(`${context}/Dockerfile`, `FROM base\nRUN ${script}\n`);
     },
@@ -91,4 +133,6 @@ export const scenarios: readonly Scenario[] = [
       return builder.commands(context, { tag: 'export:1', cache: 'ignore', archive });
     },
   },
+  ...[1, 5].map(memory),
+  ...[1_000, 10_000, 100_000, 300_000].map(entries),
 ];
