@@ -1,7 +1,8 @@
-// Runs jobs of the built worker in this process's namespaces and prints their outputs. argv: jobs as JSON.
+// Runs jobs of the built worker in this process's namespaces and prints their outputs. argv: the worker, a file of jobs as JSON.
+import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 
-const [worker, jobs] = [process.argv[2], JSON.parse(process.argv[3])];
+const [worker, jobs] = [process.argv[2], JSON.parse(readFileSync(process.argv[3], 'utf8'))];
 const thread = new Worker(worker, {
   workerData: { abort: new Int32Array(new SharedArrayBuffer(4)) },
   trackUnmanagedFds: false,

@@ -128,7 +128,7 @@ export function bash(script: string, cwd: string, ...args: string[]): string {
     cwd,
     encoding: 'latin1',
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+    timeout: 200_000,
     maxBuffer: 64 * 1024 * 1024,
   });
 }
@@ -142,7 +142,7 @@ export function bashWithMounts(script: string, cwd: string, ...args: string[]): 
       cwd,
       encoding: 'latin1',
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 60_000,
+      timeout: 200_000,
     },
   );
 }

@@ -84,6 +84,12 @@ class MergedCopy {
     const to = childPath(directory, name) as BytePath;
     const xattrs = this.#lowers.xattrs(entry);
     const metadata = { ...stat, ...(xattrs && { xattrs }) };
+    const identity = `${entry.layer} ${stat.fileSystem} ${stat.inode}`;
+    if (stat.links > 1 && stat.type !== fileType.directory && stat.type !== fileType.socket) {
+      const first = this.#firsts.get(identity);
+      if (first) return this.#target.makeHardlink(first.directory, first.name, directory, name);
+      this.#firsts.set(identity, { directory, name });
+    }
     switch (stat.type) {
       case fileType.directory:
         this.#target.makeDirectory(directory, name);
@@ -100,17 +106,13 @@ class MergedCopy {
         return;
       default: {
         const kind = stat.type === fileType.fifo ? 'fifo' : stat.type === fileType.char ? 'char' : 'block';
-        this.#target.makeNode(directory, name, kind, stat, metadata);
+        // A device that may not be made here has no other names either: each is noted.
+        if (!this.#target.makeNode(directory, name, kind, stat, metadata)) this.#firsts.delete(identity);
       }
     }
   }
 
   #copyFile(entry: LowerEntry, directory: BytePath, name: string, metadata: Parameters<Target['finishFile']>[1]): void {
-    const { stat } = entry;
-    const identity = `${entry.layer} ${stat.fileSystem} ${stat.inode}`;
-    const first = stat.links > 1 ? this.#firsts.get(identity) : undefined;
-    if (first) return this.#target.makeHardlink(first.directory, first.name, directory, name);
-    if (stat.links > 1) this.#firsts.set(identity, { directory, name });
     const from = this.#lowers.open(entry);
     try {
       const to = this.#target.createFile(directory, name);

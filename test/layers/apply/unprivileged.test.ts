@@ -65,7 +65,9 @@ function applyBoth(prefix: readonly string[]): Reply[] {
       { blob, compression: 'uncompressed', diffId: digestOf(archive), target, lowers, xattrPrefix: 'user.' },
     ];
   });
-  const command = [...prefix, process.execPath, child, distPath('layers-worker.js'), JSON.stringify(jobs)];
+  const list = join(folder.path, 'jobs.json');
+  writeFileSync(list, JSON.stringify(jobs), { mode: 0o644 });
+  const command = [...prefix, process.execPath, child, distPath('layers-worker.js'), list];
   const output = execFileSync(command[0] ?? '', command.slice(1), { encoding: 'utf8', timeout: 30_000 });
   return JSON.parse(output) as Reply[];
 }
