@@ -41,6 +41,7 @@ const lists: Readonly<Record<string, { readonly flag: string; readonly commas?: 
   'no-cache-filters': { flag: 'no-cache-filter', commas: true },
   'cache-from': { flag: 'cache-from' },
   'cache-to': { flag: 'cache-to' },
+  'cache-mounts': { flag: 'cache-mount' },
   ssh: { flag: 'ssh' },
   attests: { flag: 'attest' },
   'add-hosts': { flag: 'add-host', commas: true },

@@ -28,6 +28,7 @@ describe('an input becomes arguments', () => {
       { 'cache-from': 'type=registry,ref=x', 'cache-to': 'type=inline' },
       ['--cache-from=type=registry,ref=x', '--cache-to=type=inline', '--', '/workspace'],
     ],
+    [{ 'cache-mounts': 'id=a,path=x' }, ['--cache-mount=id=a,path=x', '--', '/workspace']],
     [{ ssh: 'default', attests: 'type=sbom' }, ['--ssh=default', '--attest=type=sbom', '--', '/workspace']],
     [{ provenance: 'mode=max', sbom: 'true' }, ['--provenance=mode=max', '--sbom=true', '--', '/workspace']],
     [

@@ -34,11 +34,10 @@ describe.skipIf(reason !== undefined)(`root without CAP_SYS_ADMIN${reason ? ` (s
     const built = await inContainer(['build', ...work.bases, '--progress=plain', '-t', 'in:1', context]);
     expect(built.code, built.stderr).toBe(0);
     expect(built.stderr).toContain('isolation: userns');
-    const doctor = JSON.parse((await inContainer(['doctor', '--format=json'])).text) as {
-      readonly rung: string;
-      readonly available: boolean;
-    }[];
-    expect(doctor.map(({ rung, available }) => `${rung} ${available}`).slice(0, 2)).toEqual([
+    const { rungs } = JSON.parse((await inContainer(['doctor', '--format=json'])).text) as {
+      readonly rungs: readonly { readonly rung: string; readonly available: boolean }[];
+    };
+    expect(rungs.map(({ rung, available }) => `${rung} ${available}`).slice(0, 2)).toEqual([
       'root false',
       'userns true',
     ]);
