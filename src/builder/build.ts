@@ -26,6 +26,7 @@ import {
   type PlanOptions,
   planBuild,
   surveyStages,
+  unsetHint,
 } from './plan/index.ts';
 import { readSecret } from './secrets.ts';
 import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
@@ -124,8 +125,10 @@ function copiesFiles({ stages }: ParsedDockerfile): boolean {
 async function readDockerfile(contexts: ContextFiles): Promise<ParsedDockerfile> {
   const { name, text } = await contexts.readDockerfile();
   const parsed = parseDockerfile(text, name);
-  const mistake = parsed.diagnostics.find(({ severity, whenBuilt }) => severity === 'error' && !whenBuilt);
-  if (mistake) throw asError(parsed, mistake);
+  const [mistake, ...others] = parsed.diagnostics.filter(
+    ({ severity, whenBuilt }) => severity === 'error' && !whenBuilt,
+  );
+  if (mistake) throw asError(parsed, mistake, others);
   return parsed;
 }
 
@@ -139,11 +142,12 @@ async function planAll(parsed: ParsedDockerfile, request: BuildRequest, ports: B
     let survey = surveyStages(parsed, options, images);
     while (survey.missing.length > 0) {
       const resolved = await Promise.all(
-        survey.missing.map(async ({ reference, platform, instruction }) => {
-          const source: SourceLocation = { file: parsed.file, text: parsed.text, range: instruction.range };
+        survey.missing.map(async ({ reference, platform, range, unset }) => {
+          const source: SourceLocation = { file: parsed.file, text: parsed.text, range };
+          const advice = unsetHint(unset, survey.globals.keys());
           return [
             imageKey(reference, platform),
-            await resolveBase(reference, platform, source, stageNames, request, ports),
+            await resolveBase({ reference, platform, source, stageNames, advice }, request, ports),
           ] as const;
         }),
       );
@@ -170,14 +174,21 @@ function planOptions(request: BuildRequest, targetPlatform: Platform): PlanOptio
   };
 }
 
+interface WantedBase {
+  readonly reference: string;
+  readonly platform: Platform;
+  readonly source: SourceLocation;
+  readonly stageNames: readonly string[];
+  /** What to do when there is no such image, where the Dockerfile tells. */
+  readonly advice: string | undefined;
+}
+
 async function resolveBase(
-  reference: string,
-  platform: Platform,
-  source: SourceLocation,
-  stageNames: readonly string[],
+  wanted: WantedBase,
   request: BuildRequest,
   { baseImages, events, now, signal }: BuildPorts,
 ): Promise<ResolvedImage> {
+  const { reference, platform, source } = wanted;
   const id = `resolve ${formatPlatform(platform)} ${reference}`;
   const started = now();
   events({ kind: 'step-started', step: { id, title: `[internal] resolve ${reference}`, source } });
@@ -192,15 +203,16 @@ async function resolveBase(
       message: error.message,
       source,
       cause: error.cause,
-      ...hintOf(error, reference, stageNames),
+      ...hintOf(error, wanted),
     });
     events({ kind: 'step-finished', id, outcome: 'failed', milliseconds: now() - started, error: located });
     throw located;
   }
 }
 
-/** A mistyped stage looks like an image nobody has. */
-function hintOf({ hint }: TsbuildError, reference: string, stageNames: readonly string[]): { hint?: string } {
+/** A mistyped stage looks like an image nobody has, and so does a name with a variable left out. */
+function hintOf({ hint }: TsbuildError, { reference, stageNames, advice }: WantedBase): { hint?: string } {
+  if (advice !== undefined) return { hint: advice };
   const stage = nearest(reference, stageNames);
   if (stage !== undefined) return { hint: `Did you mean the stage ${stage}?` };
   return hint === undefined ? {} : { hint };
@@ -253,11 +265,25 @@ function emitWarnings(parsed: ParsedDockerfile, warnings: readonly Diagnostic[],
   }
 }
 
-function asError(parsed: ParsedDockerfile, { code, message, hint, range }: Diagnostic): TsbuildError {
+/** The first mistake; its hint names the lines of the others, so that one run is enough to mend all. */
+function asError(
+  parsed: ParsedDockerfile,
+  { code, message, hint, range }: Diagnostic,
+  others: readonly Diagnostic[],
+): TsbuildError {
+  const lines = [...new Set(others.map((other) => other.range.start.line))].filter((line) => line !== range.start.line);
+  const more = lines.length === 0 ? '' : `There are mistakes in ${lineList(lines)}, too.`;
+  const whole = [hint ?? '', more].filter((part) => part !== '').join(' ');
   return new TsbuildError({
     code: code as TsbuildError['code'],
     message,
     source: { file: parsed.file, text: parsed.text, range },
-    ...(hint !== undefined && { hint }),
+    ...(whole !== '' && { hint: whole }),
   });
+}
+
+function lineList(lines: readonly number[]): string {
+  const shown = lines.slice(0, 5).join(', ');
+  const rest = lines.length > 5 ? ` and ${lines.length - 5} more` : '';
+  return `${lines.length === 1 ? 'line' : 'lines'} ${shown}${rest}`;
 }

@@ -8,7 +8,9 @@ export function sourceMissing(source: Tree, text: string, path: BytePath, source
   const ignoredBy = hiddenBy(source, path);
   const hint = ignoredBy
     ? `${ignoredBy} excludes it: take it back there with !${bytePathToText(path)}.`
-    : suggestion(source, path, sourceName);
+    : /^(?:\.\/)*\.\.\//.test(text) && sourceName === 'the build context'
+      ? `A build reaches nothing outside of its context: build from further up, or name it with --build-context outside=${text} and use --from=outside.`
+      : suggestion(source, path, sourceName);
   return new TsbuildError({
     code: 'copy-source-missing',
     message: `${JSON.stringify(text)} is not in ${sourceName}`,

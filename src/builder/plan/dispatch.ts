@@ -1,6 +1,6 @@
 /** What each instruction does to a stage, metadata first. History texts are BuildKit's, word for word. */
 import posix from 'node:path/posix';
-import { assertNever } from '../../core/index.ts';
+import { assertNever, suggestion } from '../../core/index.ts';
 import type { HealthConfig } from '../../image/index.ts';
 import {
   type ArgInstruction,
@@ -14,7 +14,7 @@ import { goList, goQuotedList, goStruct, pairText } from './go-format.ts';
 import { describedAs } from './outline.ts';
 import { parsePorts } from './ports.ts';
 import { withShell } from './shell-form.ts';
-import { isSignal } from './signals.ts';
+import { isSignal, nearestSignal } from './signals.ts';
 import type { StageState } from './stage-state.ts';
 import { steeringArguments } from './variables.ts';
 
@@ -65,10 +65,11 @@ export function dispatch(state: StageState, instruction: StageInstruction): void
     case 'stopsignal': {
       const signal = state.expand(instruction.word);
       if (!isSignal(signal)) {
+        const near = nearestSignal(signal);
         throw state.fail(instruction.word.range, {
           code: 'plan-value-invalid',
-          message: `${JSON.stringify(signal)} is not a signal`,
-          hint: 'Write a name such as SIGTERM or a number from 1 to 64.',
+          message: `${JSON.stringify(signal)} is not a signal${suggestion(near)}`,
+          hint: near === undefined ? 'Write a name such as SIGTERM or a number from 1 to 64.' : `Write ${near}.`,
         });
       }
       state.configure({ StopSignal: signal });
@@ -79,19 +80,20 @@ export function dispatch(state: StageState, instruction: StageInstruction): void
       return state.commit(`MAINTAINER ${instruction.word.raw}`);
     case 'expose': {
       // Sorted as written, before their variables are known: BuildKit's order in the history.
-      const raw = instruction.words.map((word) => word.raw).sort();
-      const words = raw.flatMap((text) => expandSplit(state, text));
-      const ports = words.flatMap((word) => {
-        const parsed = parsePorts(word);
-        if (typeof parsed === 'string') {
-          throw state.fail(instruction.range, {
-            code: 'plan-value-invalid',
-            message: `EXPOSE ${word}: ${parsed}`,
-            hint: 'Write a port or a range from 1 to 65535, with /tcp, /udp or /sctp: 8080, 8000-8010/udp.',
-          });
-        }
-        return parsed;
-      });
+      const words = instruction.words.toSorted((a, b) => (a.raw < b.raw ? -1 : a.raw > b.raw ? 1 : 0));
+      const ports = words.flatMap(({ raw, range }) =>
+        expandSplit(state, raw).flatMap((text) => {
+          const parsed = parsePorts(text);
+          if (typeof parsed === 'string') {
+            throw state.fail(range, {
+              code: 'plan-value-invalid',
+              message: `EXPOSE ${text}: ${parsed}`,
+              hint: 'Write a port or a range from 1 to 65535, with /tcp, /udp or /sctp: 8080, 8000-8010/udp.',
+            });
+          }
+          return parsed;
+        }),
+      );
       state.configure({
         ExposedPorts: { ...state.config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) },
       });

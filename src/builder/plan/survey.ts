@@ -3,13 +3,15 @@
  * images must be resolved before the steps can be planned. ONBUILD triggers of base images may add more: the caller
  * resolves what is missing and surveys again until nothing is.
  */
-import { nearest } from '../../core/index.ts';
+import { nearest, type Range } from '../../core/index.ts';
 import { formatPlatform, type Platform, parsePlatform } from '../../image/index.ts';
 import {
+  expandWord,
   type FromInstruction,
   type ParsedDockerfile,
   parseTrigger,
   type StageInstruction,
+  type Word,
 } from '../dockerfile/index.ts';
 import type { NamedContext, ResolvedImage } from '../types.ts';
 import { failAt } from './failure.ts';
@@ -36,7 +38,10 @@ export interface PlanOptions {
 export interface ImageNeed {
   readonly reference: string;
   readonly platform: Platform;
-  readonly instruction: FromInstruction | StageInstruction;
+  /** Where it is named. */
+  readonly range: Range;
+  /** Variables in the name that have no value. */
+  readonly unset: readonly string[];
 }
 
 /** Images that were resolved so far, by `imageKey`. */
@@ -91,6 +96,7 @@ export function surveyStages(parsed: ParsedDockerfile, options: PlanOptions, ima
           parsed,
           from,
           expand(parsed, from.platform, (name) => globals.get(name)),
+          globals,
           options,
         )
       : options.targetPlatform;
@@ -114,9 +120,9 @@ export function surveyStages(parsed: ParsedDockerfile, options: PlanOptions, ima
   const order: number[] = [];
   const missing = new Map<string, ImageNeed>();
   const open = new Set<number>();
-  const need = (reference: string, platform: Platform, instruction: FromInstruction | StageInstruction): void => {
+  const need = (reference: string, platform: Platform, range: Range, unset: readonly string[] = []): void => {
     const key = imageKey(reference, platform);
-    if (!images.has(key)) missing.set(key, { reference, platform, instruction });
+    if (!images.has(key)) missing.set(key, { reference, platform, range, unset });
   };
   const visit = (id: number): void => {
     const stage = stages[id];
@@ -124,14 +130,15 @@ export function surveyStages(parsed: ParsedDockerfile, options: PlanOptions, ima
     open.add(id);
     if (stage.base.kind === 'stage') visit(stage.base.stage);
     if (stage.base.kind === 'image') {
-      if (stage.base.reference === '') throw emptyBase(parsed, stage.from);
-      need(stage.base.reference, stage.platform, stage.from);
+      const unset = unsetVariables(parsed, stage.from.image, globals);
+      if (stage.base.reference === '') throw emptyBase(parsed, stage.from, unset, globals);
+      need(stage.base.reference, stage.platform, stage.from.image.range, unset);
     }
     for (const instruction of stage.instructions) {
-      for (const name of sourceNames(instruction)) {
+      for (const { name, range } of sourceNames(instruction)) {
         const source = findSource(parsed, stages, id, name, instruction, stage.platform, options);
         if (source.kind === 'stage') visit(source.stage);
-        if (source.kind === 'image') need(source.reference, stage.platform, instruction);
+        if (source.kind === 'image') need(source.reference, stage.platform, range);
       }
     }
     order.push(id);
@@ -205,13 +212,29 @@ function refuseLaterStage(
 }
 
 /** The `from` names an instruction reads from. */
-function sourceNames(instruction: StageInstruction): string[] {
-  if (instruction.kind === 'copy' || instruction.kind === 'add') return instruction.from ? [instruction.from.raw] : [];
+function sourceNames(instruction: StageInstruction): { readonly name: string; readonly range: Range }[] {
+  if (instruction.kind === 'copy' || instruction.kind === 'add') {
+    return instruction.from ? [{ name: instruction.from.raw, range: instruction.from.range }] : [];
+  }
   if (instruction.kind !== 'run') return [];
-  return instruction.mounts.flatMap((mount) => {
-    const from = mount.fields.find((field) => field.key === 'from')?.value;
-    return from === undefined || from === '' ? [] : [from];
+  return instruction.mounts.flatMap(({ fields, range }) => {
+    const from = fields.find((field) => field.key === 'from')?.value;
+    return from === undefined || from === '' ? [] : [{ name: from, range }];
   });
+}
+
+function unsetVariables(parsed: ParsedDockerfile, word: Word, globals: ReadonlyMap<string, string>): readonly string[] {
+  const options = { escape: parsed.directives.escape, lookup: (name: string) => globals.get(name) };
+  return [...expandWord(word.raw, options).unset];
+}
+
+/** What to do about a variable of FROM that has no value. */
+export function unsetHint(unset: readonly string[], known: Iterable<string>): string | undefined {
+  const [name] = unset;
+  if (name === undefined) return undefined;
+  const near = nearest(name, known);
+  if (near !== undefined) return `${name} has no value: did you mean ${near}?`;
+  return `${name} has no value: declare it with ARG ${name}=… before the first FROM, or add --build-arg ${name}=….`;
 }
 
 function contextBase({ name, context }: FoundContext): SurveyedBase {
@@ -262,12 +285,20 @@ function findTarget(parsed: ParsedDockerfile, target: string | undefined): numbe
   );
 }
 
-function stagePlatform(parsed: ParsedDockerfile, from: FromInstruction, text: string, options: PlanOptions): Platform {
+function stagePlatform(
+  parsed: ParsedDockerfile,
+  from: FromInstruction,
+  text: string,
+  globals: ReadonlyMap<string, string>,
+  options: PlanOptions,
+): Platform {
   if (text === '') {
     throw failAt(parsed, from.platform?.range ?? from.range, {
       code: 'platform-invalid',
       message: `--platform=${from.platform?.raw} is empty after its variables were put in`,
-      hint: 'Declare the variable with ARG before the first FROM, or give it with --build-arg.',
+      hint:
+        (from.platform && unsetHint(unsetVariables(parsed, from.platform, globals), globals.keys())) ??
+        'Give its variable a value: with ARG before the first FROM, or with --build-arg.',
     });
   }
   try {
@@ -315,10 +346,16 @@ function triggerTexts(
   return instructions.flatMap((instruction) => (instruction.kind === 'onbuild' ? [instruction.trigger] : []));
 }
 
-function emptyBase(parsed: ParsedDockerfile, from: FromInstruction) {
+function emptyBase(
+  parsed: ParsedDockerfile,
+  from: FromInstruction,
+  unset: readonly string[],
+  globals: ReadonlyMap<string, string>,
+) {
   return failAt(parsed, from.image.range, {
     code: 'plan-base-empty',
     message: `the base name ${from.image.raw} is empty after its variables were put in`,
-    hint: 'Give its ARG a default before the first FROM, or set it with --build-arg.',
+    hint:
+      unsetHint(unset, globals.keys()) ?? 'Give its ARG a default before the first FROM, or set it with --build-arg.',
   });
 }

@@ -143,7 +143,8 @@ export function readFlags(
 }
 
 function missingHint(name: string, kind: FlagKind): string {
-  return kind === 'boolean' ? `Write --${name} or --${name}=false.` : `Write --${name}=<value>.`;
+  if (kind === 'boolean') return `Write --${name} or --${name}=false.`;
+  return `Write --${name}=<value>, with = and no blank.`;
 }
 
 /** Flags people give to the wrong instruction. */
