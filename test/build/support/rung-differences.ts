@@ -10,6 +10,8 @@ export const fixturesThatDiffer: Readonly<Record<ComparedRung, Readonly<Record<s
     '128-run-user-caps': noProc,
     '252-run-network-none': 'there are no namespaces, and no /sys',
     '253-mount-bind-readonly': 'the copy of a bind mount can be written to',
+    '347-mount-spellings': 'copies of mounts can be written to, and a tmpfs has no size',
+    '349-run-security-sandbox': noProc,
   },
   single: {
     '068-workdir-user': otherUser,
