@@ -118,7 +118,9 @@ describe('writing a layer', () => {
     expect(size).toBe(2048);
     expect(bash("TZ=UTC tar --full-time -tvf draft | awk '{print $5}'", folder.path)).toBe('00:00:05\n00:00:07\n');
     write([entry('before', -1_750_000_000n)], {}, 'earlier');
-    expect(bash("TZ=UTC tar --full-time -tvf earlier | awk '{print $4, $5}'", folder.path)).toBe('1969-12-31 23:59:58\n');
+    expect(bash("TZ=UTC tar --full-time -tvf earlier | awk '{print $4, $5}'", folder.path)).toBe(
+      '1969-12-31 23:59:58\n',
+    );
   });
 
   test('clamps times when asked to', () => {
