@@ -10,6 +10,7 @@ import { caseArguments } from '../support/build-judges.ts';
 import { type Finished, mustRun, run } from '../support/command.ts';
 import { type ReadImage, readOciLayout, writeDockerArchive } from '../support/image-files.ts';
 import { readTar } from '../support/plain-tar.ts';
+import { asContainerRoot, asUser } from '../support/rung-prefixes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { flatten, treeDifferences } from '../support/tree-compare.ts';
 import { commandPath, tsbuildEnvironment } from '../support/tsbuild.ts';
@@ -17,13 +18,11 @@ import { type ComparedRung, fixturesThatDiffer } from './support/rung-difference
 
 /** No user has it, and so no subordinate IDs. */
 const ordinary = 54_323;
-const dockerCapabilities =
-  '-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap';
 
 const prefixes: Readonly<Record<ComparedRung | 'root', readonly string[]>> = {
   root: [],
-  chroot: ['setpriv', '--bounding-set', dockerCapabilities, '--inh-caps=-all'],
-  single: ['setpriv', `--reuid=${ordinary}`, `--regid=${ordinary}`, '--clear-groups'],
+  chroot: asContainerRoot,
+  single: asUser(ordinary),
 };
 
 /** Those that run something, and those that set owners without it. */

@@ -4,6 +4,7 @@ import { chmodSync, cpSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mustRun, run } from '../support/command.ts';
+import { asContainerRoot, asUser } from '../support/rung-prefixes.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts';
 import { commandPath } from '../support/tsbuild.ts';
 import { cannotTest } from './support/step-runner.ts';
@@ -14,9 +15,6 @@ interface Report {
   readonly findings: readonly { readonly what: string; readonly remedy?: string }[];
 }
 
-const docker =
-  '-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap';
-const users = ['setpriv', '--reuid=54325', '--regid=54325', '--clear-groups'];
 const reason = (await cannotTest('root')) ?? (await cannotTest('chroot'));
 
 describe.skipIf(reason !== undefined)(`tsbuild doctor${reason ? ` (skipped: ${reason})` : ''}`, () => {
@@ -47,17 +45,13 @@ describe.skipIf(reason !== undefined)(`tsbuild doctor${reason ? ` (skipped: ${re
 
   test.each([
     ['root', [], 'root'],
-    [
-      'root of a container that may make user namespaces',
-      ['setpriv', '--bounding-set', docker, '--inh-caps=-all'],
-      'userns',
-    ],
+    ['root of a container that may make user namespaces', asContainerRoot, 'userns'],
     [
       'root without any capability to change roots',
       ['setpriv', '--bounding-set=-all,+chown', '--inh-caps=-all'],
       'none',
     ],
-    ['an ordinary user', users, 'userns'],
+    ['an ordinary user', asUser(54_325), 'userns'],
   ])('%s', async (_, prefix, best) => {
     const found = await reports(prefix);
     expect(found.map(({ rung }) => rung)).toEqual(['root', 'userns', 'chroot', 'none']);

@@ -5,7 +5,7 @@
  * Invariants: a copy has one user at a time; what a failed step left is never used again; copies are drafts of this
  * process and go with it.
  */
-import { chmodSync, mkdirSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BytePath, bytePathFromText, throwIfAborted } from '../../core/index.ts';
@@ -197,7 +197,8 @@ class OpenRootCopy implements RootCopy {
     this.#placed.takeAway();
     for (const { taken, folder } of this.#keeping.splice(0)) {
       const path = join(this.#beside, taken);
-      if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) continue;
+      // A link the step put there would make a directory of the host the cache, and show it to the next step.
+      if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) continue;
       const lock = await acquireLock(this.#parts.lockFile(folder), 'exclusive', new AbortController().signal);
       try {
         renameSync(folder, `${path}-old`);

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
 import { distPath } from '../../../src/core/index.ts';
 import { mustRun, run, works } from '../../support/command.ts';
+import { asContainerRoot, asUser } from '../../support/rung-prefixes.ts';
 import { type TemporaryFolder, temporaryFolder } from '../../support/temporary-folder.ts';
 import type { Answer, StepRequest } from './protocol.ts';
 
@@ -72,15 +73,9 @@ export async function stepRunner(rung: TestedRung, helper?: string): Promise<Ste
 /** No user has it, and so no subordinate IDs. */
 const unusedId = 54_321;
 
-const dockerCapabilities =
-  'chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw,sys_chroot,mknod,audit_write,setfcap';
-
-function prefix(rung: TestedRung, owner: number): string[] {
-  if (rung === 'chroot') {
-    const kept = dockerCapabilities.split(',').map((name) => `+${name}`);
-    return ['setpriv', `--bounding-set=-all,${kept.join(',')}`, '--inh-caps=-all'];
-  }
-  return owner === 0 ? [] : ['setpriv', `--reuid=${owner}`, `--regid=${owner}`, '--clear-groups'];
+function prefix(rung: TestedRung, owner: number): readonly string[] {
+  if (rung === 'chroot') return asContainerRoot;
+  return owner === 0 ? [] : asUser(owner);
 }
 
 async function bundle(folder: TemporaryFolder, helper: string): Promise<void> {
