@@ -200,3 +200,17 @@ touch -d '1969-12-31T23:59:58.250Z' plain/empty; touch -d '1901-01-01T00:00:00Z'
 touch -d '2024-02-29T12:34:56.123456789Z' plain/file 'with space'; touch -h -d '2001-09-09T01:46:40.5Z' plain/deep/relative
 touch -d '2000-01-01T00:00:00Z' plain plain/deep setgid sticky .
 `;
+
+/**
+ * What a later layer does to that tree, for a shell as small as busybox: whiteouts, opaque directories, metadata alone,
+ * links across layers, other kinds.
+ */
+export const everyKindOfChange = [
+  'rm plain/deep/relative sparse-end; rm -r setgid',
+  'rm -r "with space" && mkdir "with space" && echo n > "with space/new"',
+  'chmod 700 sticky; chown 7:8 sticky; chmod 2755 plain/deep',
+  'ln plain/file plain/linked; ln capable capable-too; ln plain/fifo other-fifo',
+  'rm raw-link && mkdir raw-link && echo in > raw-link/in; rm ./-dash && ln -s nowhere ./-dash',
+  'mkdir -p d1/d2 && echo x > d1/d2/x && mv d1 d3; touch -d "2001-02-03 04:05:06" d3/d2/x',
+  'i=0; while [ $i -lt 300 ]; do echo $i > "d3/$i"; i=$((i+1)); done',
+].join('\n');

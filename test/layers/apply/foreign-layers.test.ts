@@ -14,6 +14,7 @@ import {
   bash,
   bashWithMounts,
   describeTree,
+  everyKindOfChange,
   everyKindOfEntry,
   type TreeLine,
   treeDifferences,
@@ -23,18 +24,6 @@ import { mountedTree } from '../../support/overlay-steps.ts';
 import { requirement } from '../../support/requirement.ts';
 import { type TemporaryFolder, temporaryFolder } from '../../support/temporary-folder.ts';
 
-/** What a later layer does to the tree: whiteouts, opaque directories, metadata alone, links across layers, other kinds. */
-const changes = [
-  'cd /tree',
-  'rm plain/deep/relative sparse-end; rm -r setgid',
-  'rm -r "with space" && mkdir "with space" && echo n > "with space/new"',
-  'chmod 700 sticky; chown 7:8 sticky; chmod 2755 plain/deep',
-  'ln plain/file plain/linked; ln capable capable-too; ln plain/fifo other-fifo',
-  'rm raw-link && mkdir raw-link && echo in > raw-link/in; rm ./-dash && ln -s nowhere ./-dash',
-  'mkdir -p d1/d2 && echo x > d1/d2/x && mv d1 d3; touch -d "2001-02-03 04:05:06" d3/d2/x',
-  'i=0; while [ $i -lt 300 ]; do echo $i > "d3/$i"; i=$((i+1)); done',
-].join('\n');
-
 let folder: TemporaryFolder;
 beforeEach(() => {
   folder = temporaryFolder('foreign', 0o755);
@@ -43,13 +32,13 @@ afterEach(() => folder[Symbol.asyncDispose]());
 
 const below = (tree: Map<string, TreeLine>) => new Map([...tree].filter(([path]) => path.startsWith('tree/')));
 
-/** A context whose Dockerfile adds one of everything and then changes it. */
+/** A context whose Dockerfile adds one of everything and then everyKindOfChange it. */
 function context(): string {
   const [path, tree] = [folder.join('context'), folder.join('context/tree')];
   mkdirSync(tree, { recursive: true });
   bash(everyKindOfEntry, tree);
   bash(`tar --xattrs --xattrs-include='*' --format=posix --numeric-owner -cf ../tree.tar . && rm -r ../tree`, tree);
-  writeFileSync(join(path, 'change'), changes);
+  writeFileSync(join(path, 'change'), `cd /tree\n${everyKindOfChange}`);
   writeFileSync(join(path, 'Dockerfile'), 'FROM base\nCOPY change /\nADD tree.tar /tree/\nRUN sh -eux /change\n');
   return path;
 }
@@ -122,7 +111,7 @@ describe.skipIf(noBuildah)('layers of buildah unpack to what buildah itself show
     await using buildah = await startBuildah();
     await buildah.load(baseArchive(), 'base');
     writeFileSync(folder.join('fill'), everyKindOfEntry);
-    writeFileSync(folder.join('change'), changes.replace('cd /tree', ':'));
+    writeFileSync(folder.join('change'), everyKindOfChange);
     const own = buildah.command([]).map((word) => `'${word}'`);
     // Its mounts live in a namespace of their own, and end with it.
     bashWithMounts(
@@ -150,7 +139,7 @@ describe.skipIf(noOverlay)('layers of umoci unpack to what umoci itself unpacks'
     bash(everyKindOfEntry.replace('setfattr -n user.empty plain/deep', ':'), tree);
     bash('umoci repack --image image:one bundle 2>&1', folder.path);
     bash('umoci unpack --image image:one again 2>&1', folder.path);
-    bash(changes.replace('cd /tree', 'cd "$1"'), folder.path, folder.join('again/rootfs/tree'));
+    bash(everyKindOfChange, folder.join('again/rootfs/tree'));
     bash('umoci repack --image image:two again 2>&1; umoci raw unpack --image image:two its 2>&1', folder.path);
     await mustRun('skopeo', ['copy', '-q', `oci:${folder.join('image')}:two`, `dir:${folder.join('dir')}`]);
     const manifest = JSON.parse(bash('cat dir/manifest.json', folder.path)) as { layers: { digest: string }[] };

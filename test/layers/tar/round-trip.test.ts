@@ -3,16 +3,20 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { digestOf } from '../../../src/image/index.ts';
-import { applyBytes, layerOf } from '../../support/layer-jobs.ts';
+import { diffUpper } from '../../../src/layers/diff/diff-upper.ts';
+import { applyBytes, layerOf, neverAborted } from '../../support/layer-jobs.ts';
 import {
   bash,
   describeTree,
+  everyKindOfChange,
   everyKindOfEntry,
   inWholeSeconds,
   type TreeLine,
   temporaryFolder,
   treeDifferences,
+  whyNoOverlay,
 } from '../../support/layer-trees.ts';
+import { mountedTree, overlayStep } from '../../support/overlay-steps.ts';
 
 let folder: ReturnType<typeof temporaryFolder>;
 let source: string;
@@ -94,6 +98,76 @@ describe('a tree with one of everything', () => {
     // Go's archive/tar takes a PAX record without a value for a deletion: an empty xattr is lost there.
     expect(differences.filter((line) => !line.includes('user.empty'))).toEqual([]);
   });
+});
+
+const noOverlay = whyNoOverlay();
+
+test.skipIf(noOverlay)(
+  'the layers of two steps come out with umoci, and with our own apply, as the steps left them',
+  { timeout: 240_000 },
+  async () => {
+    const place = temporaryFolder('steps');
+    try {
+      const step = overlayStep(place.path, [everyKindOfEntry], everyKindOfChange);
+      const below = layerOf(place.path, step.lowers[0] ?? '', 'below');
+      const above = join(place.path, 'above.tar');
+      const input = { upper: step.upper, lowers: step.lowers, draft: above, xattrPrefix: 'trusted.' } as const;
+      diffUpper(input, neverAborted);
+      bash(
+        `umoci init --layout image && umoci new --image image:t
+       umoci raw add-layer --image image:t "$1"; umoci raw add-layer --image image:t "$2"
+       umoci raw unpack --image image:t rootfs 2>&1`,
+        place.path,
+        below.file,
+        above,
+      );
+      const expected = belowRoot(step.merged);
+      expect(expected.size).toBeGreaterThan(340);
+      const found = treeDifferences(expected, belowRoot(describeTree(join(place.path, 'rootfs'))));
+      // As above: an empty xattr is lost in Go's archive/tar.
+      expect(found.filter((line) => !line.includes('user.empty'))).toEqual([]);
+      const lower = await applyBytes(place.path, 'first', readFileSync(below.file));
+      const upper = await applyBytes(place.path, 'second', readFileSync(above), { lowers: [lower.target] });
+      const shown = mountedTree(place.path, 'shown', [upper.target, lower.target]);
+      expect(treeDifferences(expected, belowRoot(shown))).toEqual([]);
+    } finally {
+      place.remove();
+    }
+  },
+);
+
+test('paths deeper than 4,096 bytes and 20,000 names in one directory come out of our tar the same with GNU tar', {
+  timeout: 240_000,
+}, () => {
+  const place = temporaryFolder('deep');
+  try {
+    const name = 'd'.repeat(200);
+    mkdirSync(join(place.path, 'source'));
+    bash(
+      `mkdir many; (cd many; seq -f 'name-%g' 20000 | xargs touch -d '2020-01-02T03:04:05.678901234Z'; echo one > name-1)
+       for i in {1..22}; do mkdir ${name}; cd -P ${name}; done; echo deep > file; ln file hard; touch -d @5.25 file`,
+      join(place.path, 'source'),
+    );
+    const { file } = layerOf(place.path, join(place.path, 'source'));
+    // GNU tar takes no name as long as this; from within the directories above it does.
+    const listed = bash(
+      `tar -tf "$1" | awk '{ print length($0) }' | sort -n | tail -1; tar -tf "$1" | wc -l`,
+      place.path,
+      file,
+    );
+    expect(listed).toBe(`${22 * 201 + 4}\n20025\n`);
+    bash(
+      `mkdir out; tar -C out --numeric-owner -xpf "$1" many; diff -r --no-dereference source/many out/many
+       diff <(cd source/many; stat -c '%n %y %a %u %g' *) <(cd out/many; stat -c '%n %y %a %u %g' *)
+       tar --transform 's,${name}/,,g' -C out --numeric-owner -xpf "$1" --wildcards '*/file' '*/hard'
+       test "$(cat out/file)" = deep; test "$(stat -c '%h %Y' out/hard)" = '2 5'`,
+      place.path,
+      file,
+    );
+  } finally {
+    bash('rm -rf source out', place.path);
+    place.remove();
+  }
 });
 
 const bsdtar = 'LC_ALL=C.UTF-8 bsdtar';
