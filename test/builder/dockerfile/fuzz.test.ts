@@ -45,7 +45,25 @@ const spacedText = fc
   )
   .map((lines) => `FROM a\n${lines.join('\n')}`);
 
-const dockerfileText = fc.oneof(anyText, spacedText, fc.string({ unit: 'binary', maxLength: 200 }));
+/** A text that is nearly right: a case with a few places cut out, doubled or overwritten. */
+const mutatedText = fc
+  .tuple(
+    fc.constantFrom(...dockerfileCases().map(({ text }) => text)),
+    fc.array(fc.tuple(fc.nat(), fc.nat({ max: 12 }), fc.constantFrom('cut', 'double', 'insert'), piece), {
+      minLength: 1,
+      maxLength: 4,
+    }),
+  )
+  .map(([text, changes]) =>
+    changes.reduce((whole, [where, length, kind, inserted]) => {
+      const at = where % (whole.length + 1);
+      const part = whole.slice(at, at + length);
+      const middle = kind === 'cut' ? '' : kind === 'double' ? part + part : inserted + part;
+      return whole.slice(0, at) + middle + whole.slice(at + length);
+    }, text),
+  );
+
+const dockerfileText = fc.oneof(anyText, spacedText, mutatedText, fc.string({ unit: 'binary', maxLength: 200 }));
 
 function lengths(text: string): number[] {
   return text.split('\n').map((line) => line.length);
