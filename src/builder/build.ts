@@ -28,6 +28,7 @@ import {
   surveyStages,
   unsetHint,
 } from './plan/index.ts';
+import { probeMemory } from './probe-memory.ts';
 import { readSecret } from './secrets.ts';
 import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
 import { openAgents } from './ssh/index.ts';
@@ -224,7 +225,8 @@ class LazySandbox implements AsyncDisposable {
   #opened: Promise<Sandbox> | undefined;
 
   constructor({ isolation }: BuildRequest, { events, store }: BuildPorts) {
-    this.#open = () => createSandbox({ isolation, events, scratch: store.temporaryFolder() });
+    this.#open = () =>
+      createSandbox({ isolation, events, scratch: store.temporaryFolder(), memory: probeMemory(store) });
   }
 
   open(): Promise<Sandbox> {

@@ -17,6 +17,7 @@ import {
 } from '../sandbox/index.ts';
 import { findShell } from './find-shell.ts';
 import { emulatorFor } from './foreign-platforms.ts';
+import { probeMemory } from './probe-memory.ts';
 import { openStepRoot, type StepRoot } from './solve/step-root.ts';
 import { chainDigest } from './solve/types.ts';
 import type { BuildPorts, BuildRequest, ResolvedImage } from './types.ts';
@@ -77,7 +78,12 @@ export async function prepareRun(image: ResolvedImage, request: RunRequest, port
     });
   }
   const mounts = [...emulatorFor(image.platform), ...mountsOf(request)];
-  const sandbox = await createSandbox({ isolation: request.isolation, events, scratch: store.temporaryFolder() });
+  const sandbox = await createSandbox({
+    isolation: request.isolation,
+    events,
+    scratch: store.temporaryFolder(),
+    memory: probeMemory(store),
+  });
   let root: StepRoot | undefined;
   const release = async () => {
     await root?.release();

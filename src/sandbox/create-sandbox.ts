@@ -5,7 +5,7 @@
 import { type EventSink, TsbuildError } from '../core/index.ts';
 import { hostFacts } from './host-facts.ts';
 import { NamespaceSandbox } from './namespace-sandbox.ts';
-import { type ProbeOptions, probeRung } from './probe.ts';
+import { circumstances, type ProbeOptions, probeRung } from './probe.ts';
 import type { Rung, RungReport, Sandbox } from './types.ts';
 
 export interface SandboxOptions extends ProbeOptions {
@@ -29,7 +29,14 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
     }
     if (options.isolation === 'auto') announce(report, passed, options.events);
     if (rung === 'none') return new NoSandbox(passed);
-    return new NamespaceSandbox({ rung, singleId: hostFacts().singleId, events: options.events });
+    const facts = hostFacts();
+    return new NamespaceSandbox({
+      rung,
+      singleId: facts.singleId,
+      events: options.events,
+      // What was remembered may no longer be so.
+      onSetupFailed: () => options.memory?.keep(circumstances(rung, facts, options), false),
+    });
   }
   throw unavailable(`the isolation ${options.isolation} does not work here`, passed);
 }
@@ -82,5 +89,9 @@ class NoSandbox implements Sandbox {
     throw unavailable('RUN needs a sandbox, and no rung of isolation works here', this.#passed);
   }
 
+  prepare(): void {}
+
   async close(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 }

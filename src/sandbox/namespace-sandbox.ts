@@ -27,6 +27,8 @@ export interface NamespaceSandboxOptions {
   readonly launch?: readonly string[];
   /** Behave as on a kernel before 5.2: for tests. */
   readonly legacyMounts?: boolean;
+  /** A step could not be set up, whatever its command. */
+  readonly onSetupFailed?: () => Promise<void> | undefined;
 }
 
 export class NamespaceSandbox implements Sandbox {
@@ -54,7 +56,7 @@ export class NamespaceSandbox implements Sandbox {
       });
     }
     this.#admit(step);
-    const network = await this.#network(step);
+    const network = await this.#network(step.network);
     throwIfAborted(options.signal);
     const { rung, singleId, graceMilliseconds = 2000, legacyMounts = false } = this.#options;
     const group = makeControlGroup(step.limits, `tsbuild-${process.pid}-${Date.now().toString(36)}-${this.#steps++}`);
@@ -82,11 +84,23 @@ export class NamespaceSandbox implements Sandbox {
         ? runAttached([program, ...(launch ?? ['run'])], spec, options)
         : this.#server.run(spec, options));
       throwIfAborted(options.signal);
+      if (find(end, 'error')) await this.#options.onSetupFailed?.();
       return outOfMemory(end, step, group) ?? resultOf(end, step, options);
     } finally {
       await sockets?.close();
       await group?.remove();
     }
+  }
+
+  prepare(network: StepSpec['network']): void {
+    this.#server.start();
+    if (network !== 'default') return;
+    // Why there is none, the step says that needs it.
+    this.#network(network).catch(() => {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   async close(): Promise<void> {
@@ -95,8 +109,8 @@ export class NamespaceSandbox implements Sandbox {
   }
 
   /** What a step's network is here; the fallback of `default` is announced once. */
-  async #network(step: StepSpec): Promise<'host' | 'none' | SharedNetwork> {
-    if (step.network !== 'default') return step.network;
+  async #network(wanted: StepSpec['network']): Promise<'host' | 'none' | SharedNetwork> {
+    if (wanted !== 'default') return wanted;
     this.#shared ??= this.#share();
     return this.#shared;
   }

@@ -1,12 +1,12 @@
 /**
  * What each rung of the ladder needs, asked of the machine: a rung is available when a step really ran on it.
- * Invariant: a probe leaves nothing behind and changes nothing.
+ * Invariant: a probe leaves nothing behind and changes nothing; only that a rung works is remembered, never that it does not.
  */
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { distPath, ignoreEvents, isTsbuildError } from '../core/index.ts';
-import { type HostFacts, hostFacts } from './host-facts.ts';
+import { type HostFacts, hostFacts, readText } from './host-facts.ts';
 import { idMaps } from './id-maps.ts';
 import { NamespaceSandbox } from './namespace-sandbox.ts';
 import type { RootFs, Rung, RungReport } from './types.ts';
@@ -15,6 +15,24 @@ import { candidates, denied, tryUserNamespace, userNamespaceDenial } from './use
 export interface ProbeOptions {
   /** A directory on the file system the steps will write to. Default: the system's temporary folder. */
   readonly scratch?: string;
+  /** Where probes that found a rung to work are remembered. Default: every probe runs. */
+  readonly memory?: ProbeMemory;
+}
+
+/** What it holds may be lost at any time. */
+export interface ProbeMemory {
+  /** Whether a step ran under these circumstances. */
+  recall(circumstances: string): Promise<boolean>;
+  keep(circumstances: string, works: boolean): Promise<void>;
+}
+
+/** All that the outcome of a probe depends on, as far as it can be told without one. */
+export function circumstances(rung: Rung, facts: HostFacts, { scratch = tmpdir() }: ProbeOptions): string {
+  const helper = statSync(distPath('native/tsbuild-sandbox'), { throwIfNoEntry: false });
+  const disk = statSync(scratch, { throwIfNoEntry: false });
+  const kernel = ['/proc/sys/kernel/random/boot_id', '/proc/self/attr/current', '/proc/self/ns/user'];
+  const known = [rung, facts, helper?.ino, helper?.mtimeMs, helper?.size, disk?.dev, ...kernel.map(readText)];
+  return JSON.stringify(known);
 }
 
 type Findings = RungReport['findings'];
@@ -111,6 +129,8 @@ async function tryStep(
   findings: Findings,
   launch?: readonly string[],
 ): Promise<RungReport> {
+  const known = circumstances(rung, facts, options);
+  if (launch === undefined && (await options.memory?.recall(known))) return { rung, available: true, findings };
   const sandbox = new NamespaceSandbox({
     rung,
     singleId: facts.singleId,
@@ -145,6 +165,7 @@ async function tryStep(
       { signal: new AbortController().signal, onOutput: () => {} },
     );
     const started = result.exit.kind === 'exited' && result.exit.code === 0;
+    if (started && launch === undefined) await options.memory?.keep(known, true);
     return started
       ? { rung, available: true, findings }
       : missing(rung, [{ what: 'the file system of the store does not let programs run' }]);

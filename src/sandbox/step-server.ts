@@ -33,8 +33,12 @@ export class StepServer {
 
   /** @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGUSR2. */
   async run(spec: Buffer, options: RunOptions): Promise<HelperEnd> {
+    return await this.start().run(spec, options);
+  }
+
+  start(): ServerProcess {
     if (!this.#process?.isAlive) this.#process = new ServerProcess(this.#program);
-    return await this.#process.run(spec, options);
+    return this.#process;
   }
 
   /** Resolves when the server is gone. */

@@ -108,8 +108,10 @@ export interface StepResult {
   };
 }
 
-export interface Sandbox {
+export interface Sandbox extends AsyncDisposable {
   readonly rung: Rung;
+  /** Starts what a step with this network will need, so that it is there when the root is. */
+  prepare(network: StepSpec['network']): void;
   /**
    * Runs a step to its end and leaves nothing of it behind: no process, mount, or mount point it had to make.
    * A command that fails is a result, not an error.

@@ -57,7 +57,8 @@ describe.each([
     }
     const exited = once(child, 'exit');
     while (!/begun$/m.test(output) && child.exitCode === null) await sleep(20);
-    expect(processesWith(seconds).length, output).toBeGreaterThan(1);
+    // The shell, and what it starts a moment after it has said so.
+    await expect.poll(() => processesWith(seconds).length, { timeout: 60_000, message: output }).toBeGreaterThan(1);
     child.kill(signal);
     const [code] = await exited;
     expect(code).toBe(status);

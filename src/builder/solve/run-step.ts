@@ -49,6 +49,7 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
   const { environment, signal, step } = context;
   const { request } = environment;
   const sandbox = await environment.sandbox();
+  sandbox.prepare(operation.network);
   const { store } = environment;
   const root = await openStepRoot({ ...context, store, ...latestMtime(request) }, sandbox.rung);
   let mounts: OpenedMounts | undefined;

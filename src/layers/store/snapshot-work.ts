@@ -26,6 +26,14 @@ export class SnapshotWork implements SnapshotDraft {
     makeFolders(this.#folder, ['fs']);
     if (below !== undefined) copyRoot(below, this.upper);
     this.work = parts.workFolders.pop() ?? this.#makeWork();
+    // A thread takes longer to start than a small step: it starts while the step runs. Once that has been sent on its way.
+    setImmediate(() => {
+      parts.pool.get().then(
+        (pool) => pool.warm(),
+        // Who needs one hears why there is none.
+        () => {},
+      );
+    });
   }
 
   async diff(options: {

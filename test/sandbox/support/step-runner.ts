@@ -85,6 +85,7 @@ async function bundle(folder: TemporaryFolder, helper: string): Promise<void> {
     bundle: true,
     format: 'esm',
     platform: 'node',
+    target: 'node20.18',
     logLevel: 'error',
   });
   const source = new URL('probe-calls.c', import.meta.url).pathname;
