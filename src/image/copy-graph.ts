@@ -26,6 +26,7 @@ export interface CopyOptions {
 
 export interface BlobProgress {
   readonly descriptor: Descriptor;
+  /** `started`: the sink needs it; its turn may come later. */
   readonly state: 'started' | 'progress' | 'written' | 'mounted' | 'exists';
   /** Bytes handed over so far. */
   readonly done: number;
@@ -57,22 +58,22 @@ export async function copyGraph(
   };
 
   const copyBlob = (descriptor: Descriptor, signal: AbortSignal): Promise<void> =>
-    once(descriptor, () =>
-      blobs.run(signal, async () => {
-        const report = (state: BlobProgress['state'], done: number) => options.onBlob?.({ descriptor, state, done });
-        if (await sink.has(descriptor, signal)) return report('exists', descriptor.size);
-        report('started', 0);
-        const unverified = options.sinkVerifies ? source.openUnverified?.bind(source) : undefined;
-        const open = (from?: number) => unverified?.(descriptor, signal, from) ?? source.open(descriptor, signal);
-        const outcome = await sink.put(descriptor, open, {
+    once(descriptor, async () => {
+      const report = (state: BlobProgress['state'], done: number) => options.onBlob?.({ descriptor, state, done });
+      if (await sink.has(descriptor, signal)) return report('exists', descriptor.size);
+      // Told before its turn comes: so the whole of what is to be copied is known early.
+      report('started', 0);
+      const unverified = options.sinkVerifies ? source.openUnverified?.bind(source) : undefined;
+      const open = (from?: number) => unverified?.(descriptor, signal, from) ?? source.open(descriptor, signal);
+      const put = () =>
+        sink.put(descriptor, open, {
           signal,
           resumable: unverified !== undefined,
           knownIn: options.knownIn?.(descriptor) ?? [],
           onProgress: (bytes) => report('progress', bytes),
         });
-        report(outcome, descriptor.size);
-      }),
-    );
+      report(await blobs.run(signal, put), descriptor.size);
+    });
 
   const copyBelow = async (descriptor: Descriptor, depth: number, signal: AbortSignal): Promise<void> => {
     if (sink.complete && (await manifests.run(signal, () => sink.has(descriptor, signal)))) return;

@@ -315,23 +315,25 @@ describe('live progress', () => {
     expect(lines.slice(-3).map((line) => line.trim().split(/ {2,}/)[0])).toEqual(['⠙ RUN last', '│ one', '│ two']);
   });
 
-  test('draws a bar, the amount and the rate of each transfer', () => {
-    const digest = `sha256:${'ab'.repeat(32)}`;
-    const transfer = (done: number): TsbuildEvent => ({
+  test('draws a bar, the amount and the rate of each transfer that has begun, and counts those that wait', () => {
+    const transfer = (done: number, byte = 'ab'): TsbuildEvent => ({
       kind: 'transfer',
       id: 'p',
-      item: digest,
+      item: `sha256:${byte.repeat(32)}`,
       done,
       total: 20_000_000,
     });
     const live = new Live(90, 20).play([
       [0, started('p', 'pulling alpine')],
+      [0, transfer(0, 'cd')],
       [0, transfer(0)],
-      [2000, transfer(10_000_000)],
+      [1000, transfer(1)],
+      [3000, transfer(10_000_000)],
     ]);
-    expect(live.until(2100).screen.text().split('\n')[2]).toBe(
+    expect(live.until(3100).screen.text().split('\n').slice(2, 4)).toEqual([
       '   sha256:abababababab ████████░░░░░░░░       10MB / 20MB  4.76MB/s',
-    );
+      '   0 of 2 complete, 10MB / 40MB  3.23MB/s',
+    ]);
   });
 
   test('prints notices above the picture and keeps them', () => {

@@ -3,7 +3,7 @@ import { type EventSink, isTsbuildError } from '../../core/index.ts';
 import type { BlobProgress, Digest } from '../../image/index.ts';
 
 export interface TransferStep {
-  /** For `copyGraph`. What was there already is told when nothing else is. */
+  /** For `copyGraph`. What was there before is not told. */
   readonly onBlob: (progress: BlobProgress) => void;
   readonly end: (outcome: 'done' | 'failed' | 'cancelled') => void;
 }
@@ -11,17 +11,20 @@ export interface TransferStep {
 /** Starts a step such as `pushing ghcr.io/me/app:1`. */
 export function startTransferStep(events: EventSink, now: () => number, id: string, title: string): TransferStep {
   const started = now();
+  const announced = new Set<Digest>();
   events({ kind: 'step-started', step: { id, title } });
   return {
     onBlob: ({ descriptor, state, done }) => {
-      if (state !== 'progress' && state !== 'written') return;
+      if (state === 'exists' && !announced.has(descriptor.digest)) return;
+      announced.add(descriptor.digest);
       const total = descriptor.size;
+      const isThere = state === 'written' || state === 'mounted' || state === 'exists';
       // The last report of a transfer is the one that says it was written: verified, not merely sent.
       events({
         kind: 'transfer',
         id,
         item: descriptor.digest,
-        done: state === 'written' ? total : Math.min(done, Math.max(0, total - 1)),
+        done: isThere ? total : Math.min(done, Math.max(0, total - 1)),
         total,
       });
     },

@@ -82,10 +82,12 @@ function lastState(line: string): string {
 function transferLines(step: BoardStep, most: number, options: FrameOptions): string[] {
   const all = [...step.transfers.values()];
   if (all.length === 0) return [];
-  const active = all.filter((transfer) => transfer.total === undefined || transfer.done < transfer.total);
+  const pending = all.filter((transfer) => transfer.total === undefined || transfer.done < transfer.total);
+  // What has not begun is counted only.
+  const active = pending.filter((transfer) => transfer.done > 0);
   const shown = active.slice(0, Math.min(mostTransfers, Math.max(1, most - 1)));
   const lines = shown.map((transfer) => transferLine(transfer, options));
-  const complete = all.length - active.length;
+  const complete = all.length - pending.length;
   if (all.length > shown.length && lines.length < most) {
     lines.push(
       options.style.dim(

@@ -9,7 +9,8 @@ export interface Transfer {
   readonly item: string;
   done: number;
   total: number | undefined;
-  readonly started: number;
+  /** When its first bytes came, or, before that, when it was announced. */
+  started: number;
   /** Bytes that were there when the transfer was first seen: not counted in the rate. */
   readonly initially: number;
 }
@@ -71,7 +72,9 @@ export class StepBoard {
       case 'transfer': {
         const { transfers } = this.#stepOf(event.id);
         const known = transfers.get(event.item);
-        if (known) Object.assign(known, { done: event.done, total: event.total });
+        const begins = known?.done === 0 && event.done > 0;
+        if (known)
+          Object.assign(known, { done: event.done, total: event.total, ...(begins && { started: this.#now() }) });
         else transfers.set(event.item, { ...transferOf(event), started: this.#now(), initially: event.done });
         return;
       }
