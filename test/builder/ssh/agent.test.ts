@@ -1,5 +1,5 @@
 /** Our SSH agent, judged by OpenSSH: its client programs, its signature check and its server. */
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openAgents } from '../../../src/builder/ssh/index.ts';
@@ -8,9 +8,10 @@ import { type Finished, mustRun, run, works } from '../../support/command.ts';
 import { requirement } from '../../support/requirement.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
-const present = await works('sh', ['-c', 'command -v ssh-keygen && command -v ssh-add && test -x /usr/sbin/sshd']);
-const missing = present ? undefined : 'openssh-client or openssh-server is not installed';
+const present = await works('sh', ['-c', 'command -v ssh-keygen && command -v ssh-add']);
+const missing = present ? undefined : 'openssh-client is not installed';
 requirement('OpenSSH', missing);
+const server = '/usr/sbin/sshd';
 
 const folder = temporaryFolder('agent');
 afterAll(async () => await folder[Symbol.asyncDispose]());
@@ -73,7 +74,7 @@ describe.skipIf(missing !== undefined)('an agent over key files', () => {
     }
   });
 
-  test.each(['ed25519', 'rsa', 'ecdsa521'])(
+  test.skipIf(!existsSync(server)).each(['ed25519', 'rsa', 'ecdsa521'])(
     'lets ssh into a real server with the key %s, and no other in',
     async (name) => {
       const login = await sshd(keyFile(`${name}.pub`));
@@ -153,10 +154,10 @@ async function sshd(publicKey: string): Promise<(env: Record<string, string>) =>
       .join('\n'),
   );
   // It wants a folder in /run, which is no concern of this machine.
-  const start = `mount -t tmpfs none /run && mkdir /run/sshd && exec /usr/sbin/sshd -i -e -f ${config}`;
-  const server = `unshare -m sh -c '${start}'`;
+  const start = `mount -t tmpfs none /run && mkdir /run/sshd && exec ${server} -i -e -f ${config}`;
+  const proxy = `unshare -m sh -c '${start}'`;
   const options = {
-    ProxyCommand: server,
+    ProxyCommand: proxy,
     StrictHostKeyChecking: 'no',
     UserKnownHostsFile: '/dev/null',
     BatchMode: 'yes',
