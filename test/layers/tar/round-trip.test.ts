@@ -17,6 +17,7 @@ import {
   whyNoOverlay,
 } from '../../support/layer-trees.ts';
 import { mountedTree, overlayStep } from '../../support/overlay-steps.ts';
+import { requirement } from '../../support/requirement.ts';
 
 let folder: ReturnType<typeof temporaryFolder>;
 let source: string;
@@ -101,6 +102,7 @@ describe('a tree with one of everything', () => {
 });
 
 const noOverlay = whyNoOverlay();
+requirement('overlayfs', noOverlay);
 
 test.skipIf(noOverlay)(
   'the layers of two steps come out with umoci, and with our own apply, as the steps left them',
