@@ -7,6 +7,7 @@ import { mustRun, run, works } from '../support/command.ts';
 import { readDockerArchive } from '../support/image-files.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { requirement } from '../support/requirement.ts';
+import { asContainerRoot, asUser } from '../support/rung-prefixes.ts';
 import { commandPath } from '../support/tsbuild.ts';
 
 const missing =
@@ -37,19 +38,19 @@ describe.skipIf(missing !== undefined)('on a Debian root file system from a regi
     await work[Symbol.asyncDispose]();
   });
 
-  const dockerfile = (base: string) => `FROM ${base}
+  const dockerfile = (base: string, prepare = '') => `FROM ${base}
 ENV DEBIAN_FRONTEND=noninteractive
-RUN apt-get update && apt-get install -y --no-install-recommends hello sudo && rm -rf /var/lib/apt/lists/*
+RUN ${prepare}apt-get update && apt-get install -y --no-install-recommends hello sudo && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home worker && echo 'worker ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/worker
 USER worker
 RUN hello > /tmp/hello && sudo id -u >> /tmp/hello && id -un >> /tmp/hello
 `;
 
-  async function check(archive: string): Promise<void> {
+  async function check(archive: string, user = 'worker'): Promise<void> {
     const { layers } = readDockerArchive(readFileSync(archive));
     expect(layers.length).toBe(4);
     await mustRun('tar', ['-xf', '-', 'tmp/hello'], { cwd: dirname(archive), input: layers.at(-1) ?? '' });
-    expect(readFileSync(`${dirname(archive)}/tmp/hello`, 'utf8')).toBe('Hello, world!\n0\nworker\n');
+    expect(readFileSync(`${dirname(archive)}/tmp/hello`, 'utf8')).toBe(`Hello, world!\n0\n${user}\n`);
   }
 
   test(
@@ -99,6 +100,43 @@ RUN hello > /tmp/hello && sudo id -u >> /tmp/hello && id -un >> /tmp/hello
       expect(finished.code, finished.stderr).toBe(0);
       expect(existsSync(`${home}/.local/share/tsbuild/oci-layout`)).toBe(true);
       await check(`${home}/app.tar`);
+    },
+    limit,
+  );
+
+  test.each([
+    {
+      rung: 'chroot',
+      user: 'worker',
+      prefix: asContainerRoot,
+      prepare: '',
+    },
+    {
+      rung: 'userns',
+      user: 'root',
+      prefix: asUser(54_324),
+      // apt looks whether it has become another user, which with one ID it cannot.
+      prepare: `echo 'APT::Sandbox::User "root";' > /etc/apt/apt.conf.d/10one-id && `,
+    },
+  ])(
+    'apt-get installs packages and sudo works, on the rung $rung, where USER gives $user',
+    async ({ rung, user, prefix, prepare }) => {
+      const context = work.context(`on-${rung}`, { Dockerfile: dockerfile(image, prepare) });
+      const home = `${work.path}/home-${rung}`;
+      cpSync(dirname(commandPath), `${home}/dist`, { recursive: true });
+      if (rung === 'userns') await mustRun('chown', ['-R', '54324:54324', home]);
+      const [program = '', ...args] = [...prefix, process.execPath, `${home}/dist/tsbuild.js`, 'build'];
+      const finished = await run(
+        program,
+        [
+          ...args,
+          ...[`--isolation=${rung}`, '--progress', 'plain', '--network', 'host', '--allow', 'network.host'],
+          ...['-o', `type=docker,dest=${home}/app.tar`, context],
+        ],
+        { cwd: home, env: { HOME: home, TSBUILD_HOME: `${home}/store`, XDG_RUNTIME_DIR: undefined }, timeout: limit },
+      );
+      expect(finished.code, finished.stderr).toBe(0);
+      await check(`${home}/app.tar`, user);
     },
     limit,
   );
