@@ -72,14 +72,6 @@ export function describeTree(root: string): Map<string, TreeLine> {
   return lines;
 }
 
-/** As a layer we write has it: times in whole seconds. */
-export function inWholeSeconds(tree: ReadonlyMap<string, TreeLine>): Map<string, TreeLine> {
-  const floor = (time: bigint) => time - (((time % second) + second) % second);
-  return new Map([...tree].map(([path, line]) => [path, { ...line, mtime: floor(line.mtime) }]));
-}
-
-const second = 1_000_000_000n;
-
 /** Differences as lines a person can read; empty when the trees are equal. */
 export function treeDifferences(
   expected: ReadonlyMap<string, TreeLine>,

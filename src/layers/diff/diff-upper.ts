@@ -19,7 +19,7 @@ import type { EntryKind } from '../types.ts';
 import type { JobControl } from '../worker/job-control.ts';
 import { LayerDraft } from '../worker/layer-draft.ts';
 import { layerFailure } from '../worker/system-error.ts';
-import { withLayerTime } from '../worker/write-layer.ts';
+import { clamped } from '../worker/write-layer.ts';
 import { type UpperVisitor, walkUpper, type Xattrs } from './upper-walk.ts';
 
 export interface DiffUpperInput {
@@ -159,7 +159,7 @@ export class UpperPacker implements UpperVisitor {
       ...(isDevice && { device: { major: stat.major, minor: stat.minor } }),
       ...(xattrs && { xattrs }),
     };
-    this.#draft.header(withLayerTime(header, this.#latest));
+    this.#draft.header(clamped(header, this.#latest));
   }
 }
 

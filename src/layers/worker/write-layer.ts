@@ -28,9 +28,6 @@ export interface WriteLayerOutput {
   readonly fileDigests?: readonly (Digest | undefined)[];
 }
 
-/** In nanoseconds. */
-const second = 1_000_000_000n;
-
 /** Read in one call, straight into the draft's buffer. */
 const smallFile = 128 * 1024;
 
@@ -41,7 +38,7 @@ export function writeLayer(input: WriteLayerInput, control: JobControl): WriteLa
   const digests: (Digest | undefined)[] | undefined = input.hashFiles ? [] : undefined;
   try {
     for (let number = 0; number < input.entries.count; number++) {
-      const entry = withLayerTime(view.entry(number), input.latestMtime);
+      const entry = clamped(view.entry(number), input.latestMtime);
       refuseReservedName(entry.path);
       draft.header(entry);
       const digest = entry.kind === 'file' ? writeContent(draft, reader, entry, digests !== undefined) : undefined;
@@ -57,14 +54,8 @@ export function writeLayer(input: WriteLayerInput, control: JobControl): WriteLa
   }
 }
 
-/**
- * An entry with the time it has in a layer: in whole seconds, as every other builder writes them (a fraction would cost
- * each file a PAX header), and not after `latest`.
- */
-export function withLayerTime<T extends { readonly mtime: bigint }>(entry: T, latest: bigint | undefined): T {
-  const mtime = latest !== undefined && entry.mtime > latest ? latest : entry.mtime;
-  const fraction = ((mtime % second) + second) % second;
-  return mtime === entry.mtime && fraction === 0n ? entry : { ...entry, mtime: mtime - fraction };
+export function clamped<T extends { readonly mtime: bigint }>(entry: T, latest: bigint | undefined): T {
+  return latest !== undefined && entry.mtime > latest ? { ...entry, mtime: latest } : entry;
 }
 
 function writeContent(

@@ -265,7 +265,7 @@ describe('layers', () => {
 
   test('make a step see the root directory as the base has it, time and mode included', async () => {
     const store = await temporaryStore();
-    const root = { ...directoryEntry(''), mode: 0o1750, mtime: 1_234_567_890_000_000_000n };
+    const root = { ...directoryEntry(''), mode: 0o1750, mtime: 1_234_567_890_123_456_789n };
     const image = await putImage(store, [[root, fileEntry('a', '1')], [fileEntry('b', '2')]]);
     const lowers = await store.lowers(image.layers, noFetch);
     execFileSync('setfattr', ['-n', 'user.kept', '-v', 'yes', lowers[0] ?? '']);

@@ -10,7 +10,6 @@ import {
   describeTree,
   everyKindOfChange,
   everyKindOfEntry,
-  inWholeSeconds,
   type TreeLine,
   temporaryFolder,
   treeDifferences,
@@ -53,16 +52,16 @@ describe('a tree with one of everything', () => {
     const out = join(folder.path, 'gnu');
     mkdirSync(out);
     bash(`tar --xattrs --xattrs-include='*' --numeric-owner -xpf "$1" 2>&1`, out, layer.file);
-    expect(treeDifferences(inWholeSeconds(original), belowRoot(describeTree(out)))).toEqual([]);
+    expect(treeDifferences(original, belowRoot(describeTree(out)))).toEqual([]);
   });
 
   test('comes out of our tar the same with bsdtar', () => {
     const out = join(folder.path, 'bsd');
     mkdirSync(out);
     bash('LC_ALL=C.UTF-8 bsdtar --numeric-owner --xattrs --acls -xpf "$1" 2>&1', out, layer.file);
-    const differences = treeDifferences(inWholeSeconds(original), belowRoot(describeTree(out)));
-    // libarchive takes no ACL that comes as an xattr.
-    expect(differences.filter((line) => !line.startsWith('"plain/block-and-one": xattrs'))).toEqual([]);
+    const differences = treeDifferences(original, belowRoot(describeTree(out)));
+    // libarchive reads -1.75 as -1 + 0.75, and takes no ACL that comes as an xattr.
+    expect(differences.filter((line) => !/^"plain\/(empty": mtime|block-and-one": xattrs)/.test(line))).toEqual([]);
   });
 
   test('comes out of our tar the same with our own apply, plain, gzip and zstd', async () => {
@@ -78,7 +77,7 @@ describe('a tree with one of everything', () => {
         diffId: layer.diffId,
       });
       expect(notes).toEqual([]);
-      expect(treeDifferences(inWholeSeconds(original), belowRoot(describeTree(target)))).toEqual([]);
+      expect(treeDifferences(original, belowRoot(describeTree(target)))).toEqual([]);
     }
   });
 
@@ -95,7 +94,7 @@ describe('a tree with one of everything', () => {
       out,
       layer.file,
     );
-    const differences = treeDifferences(inWholeSeconds(original), belowRoot(describeTree(join(out, 'rootfs'))));
+    const differences = treeDifferences(original, belowRoot(describeTree(join(out, 'rootfs'))));
     // Go's archive/tar takes a PAX record without a value for a deletion: an empty xattr is lost there.
     expect(differences.filter((line) => !line.includes('user.empty'))).toEqual([]);
   });
@@ -225,7 +224,7 @@ describe('archives of other tools unpack as those tools unpack them', () => {
         compression: 'gzip',
         diffId: digestOf(whole),
       });
-      expect(treeDifferences(inWholeSeconds(original), belowRoot(describeTree(target)))).toEqual([]);
+      expect(treeDifferences(original, belowRoot(describeTree(target)))).toEqual([]);
     }
   });
 });
