@@ -2,8 +2,9 @@
 import { mkdirSync } from 'node:fs';
 import { busyboxImage } from '../test/support/base-images.ts';
 import { buildahMissing, startBuildah } from '../test/support/buildah.ts';
+import { mustRun } from '../test/support/command.ts';
 import { dockerdMissing, startDockerd } from '../test/support/dockerd.ts';
-import { writeDockerArchive, writeOciLayout } from '../test/support/image-files.ts';
+import { writeDockerArchive } from '../test/support/image-files.ts';
 import { commandPath } from '../test/support/tsbuild.ts';
 
 export interface BuildOptions {
@@ -27,8 +28,7 @@ export async function startBuilders(folder: string): Promise<readonly Builder[]>
   mkdirSync(folder, { recursive: true });
   const archive = `${folder}/base.tar`;
   writeDockerArchive(archive, busyboxImage());
-  writeOciLayout(`${folder}/base`, [busyboxImage()]);
-  const builders: Builder[] = [tsbuildBuilder(folder)];
+  const builders: Builder[] = [await tsbuildBuilder(folder, archive)];
   const noBuildah = await buildahMissing();
   if (noBuildah) console.log(`without buildah: ${noBuildah}`);
   else builders.push(await buildahBuilder(archive));
@@ -38,14 +38,15 @@ export async function startBuilders(folder: string): Promise<readonly Builder[]>
   return builders;
 }
 
-function tsbuildBuilder(folder: string): Builder {
+async function tsbuildBuilder(folder: string, base: string): Promise<Builder> {
+  const environment = { TSBUILD_HOME: `${folder}/tsbuild` };
+  await mustRun(process.execPath, [commandPath, 'load', '--quiet', '-i', base], { env: environment });
   return {
     name: 'tsbuild',
-    environment: { TSBUILD_HOME: `${folder}/tsbuild` },
+    environment,
     commands: (context, { tag, cache, archive }) => [
       [
         ...[process.execPath, commandPath, 'build', '--progress', 'plain', '-t', tag],
-        ...['--build-context', `base=oci-layout://${folder}/base:base`],
         ...(cache === 'ignore' ? ['--no-cache'] : []),
         ...(archive === undefined ? [] : ['-o', `type=oci,dest=${archive}`]),
         context,

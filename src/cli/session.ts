@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 /**
  * The process as a command sees it: environment, streams, and one signal that says stop.
  * Invariant: nothing in `cli` but this file, `ask.ts` and `main.ts` touches the streams, environment and arguments of `process`.
@@ -37,7 +38,8 @@ export function processSession({ signal, takeSignals }: Pick<Session, 'signal' |
     env: process.env,
     stdin: () => process.stdin,
     get stdinIsTerminal() {
-      return process.stdin.isTTY === true;
+      // The stream itself is made by whoever reads it.
+      return isatty(0);
     },
     stdout: terminalOf(process.stdout),
     get stdoutStream() {
