@@ -35,7 +35,10 @@ RUN yes 0123456789 | head -n 300000; echo end >&2
   const [long, lines, ...more] = logsOf(home);
   expect(more).toEqual([]);
   expect(readFileSync(long ?? '', 'utf8') === 'x'.repeat(5_000_000)).toBe(true);
-  expect(readFileSync(lines ?? '', 'utf8') === `${'0123456789\n'.repeat(300_000)}end\n`).toBe(true);
+  // stderr is another pipe: its line may overtake the last ones of stdout, but nothing else may be there.
+  const kept = readFileSync(lines ?? '', 'utf8');
+  expect(kept).toContain('end\n');
+  expect(kept.replace('end\n', '') === '0123456789\n'.repeat(300_000)).toBe(true);
 });
 
 test('bytes that are no text are kept as they are, readable for this user only', async () => {
