@@ -9,19 +9,16 @@
  * Invariant: nothing outside the target is made, changed or read, but for the lowers' files that hardlinks name.
  */
 import { closeSync, readSync } from 'node:fs';
-import { type BytePath, TsbuildError } from '../../core/index.ts';
+import type { BytePath } from '../../core/index.ts';
 import { fileType } from '../native/stat.ts';
 import { layerName } from '../tar/layer-path.ts';
 import type { TarEntry } from '../tar/tar-entry.ts';
-import { shown } from '../tar/tar-errors.ts';
-import type { TarHandlers } from '../tar/tar-reader.ts';
+import { layerInvalid, shown } from '../tar/tar-errors.ts';
 import { baseName, childPath, parentPath, resolvePlace } from '../tree/resolve-place.ts';
 import { naming } from '../worker/system-error.ts';
-import { FileContent } from './file-content.ts';
+import { EntryApplier, type LinkSource, unnamedDirectory } from './entry-applier.ts';
 import { type LowerEntry, LowerStack, type OverlayXattrPrefix } from './lower-stack.ts';
-import { Notes } from './notes.ts';
 import { type DirectoryMetadata, newOwnDirectory, type OwnDirectory, type OwnNode, type Place } from './own-tree.ts';
-import { Target } from './target.ts';
 
 export interface ApplyOptions {
   /** An empty directory. */
@@ -31,40 +28,22 @@ export interface ApplyOptions {
   readonly xattrPrefix: OverlayXattrPrefix;
 }
 
-/** What a directory gets that no layer describes. Its time is fixed so that unpacking twice gives the same. */
-const unnamedDirectory = { mode: 0o755, uid: 0, gid: 0, mtime: 0n, xattrs: undefined } as const;
 const copyBytes = 1024 * 1024;
 
-export class LayerApplier implements TarHandlers {
-  readonly #notes = new Notes();
-  readonly #target: Target;
+export class LayerApplier extends EntryApplier {
   readonly #lowers: LowerStack;
   readonly #root: OwnDirectory = newOwnDirectory('' as BytePath, false);
   readonly #rootPlace: Place = { parent: undefined, path: '' as BytePath, own: this.#root, merged: true };
-  #content: FileContent | undefined;
   /** The directory of the entry before, by its name in the archive: the next one is usually in it too. */
   #last: { readonly name: string; readonly place: Place } | undefined;
 
   constructor(options: ApplyOptions) {
+    super(options.target, options.xattrPrefix);
     this.#lowers = new LowerStack(options.lowers, options.xattrPrefix);
-    this.#target = new Target(options.target, options.xattrPrefix, this.#notes);
-  }
-
-  onEntry(entry: TarEntry): void {
-    naming('unpacking', entry.name, () => this.#enter(entry));
-  }
-
-  onData(chunk: Buffer, position: number): void {
-    this.#content?.write(chunk, position);
-  }
-
-  onEntryEnd(entry: TarEntry): void {
-    naming('unpacking', entry.name, () => this.#content?.end());
-    this.#content = undefined;
   }
 
   /** Whiteouts, opaque marks and the directories' metadata. @returns what could not be made as the layer says */
-  finish(): readonly string[] {
+  override finish(): readonly string[] {
     this.#spellOutRoot();
     const pending: Pending[] = [{ directory: this.#root, within: true, entered: false }];
     for (let top = pending.at(-1); top !== undefined; top = pending.at(-1)) {
@@ -81,35 +60,19 @@ export class LayerApplier implements TarHandlers {
         }
       }
     }
-    return this.#notes.sentences();
+    return this.notes.sentences();
   }
 
-  close(): void {
-    this.#content?.close();
-    this.#target.close();
+  override close(): void {
+    super.close();
     this.#lowers.close();
   }
 
-  #enter(entry: TarEntry): void {
-    const name = layerName(entry.name);
-    switch (name.kind) {
-      case 'ignored':
-        return;
-      case 'opaque':
-        return this.#makeOpaque(name.path);
-      case 'whiteout':
-        return this.#takeAway(name.path);
-      case 'entry':
-        return name.path === '' ? this.#describeRoot(entry) : this.#place(entry, name.path);
-    }
-  }
-
-  #describeRoot(entry: TarEntry): void {
-    if (entry.kind !== 'directory') throw invalid(`${shown(entry.name)} would take the place of the root directory`);
+  protected override describeRoot(entry: TarEntry): void {
     this.#root.metadata = { ...entry, xattrs: entry.xattrs };
   }
 
-  #place(entry: TarEntry, path: BytePath): void {
+  protected override place(entry: TarEntry, path: BytePath): void {
     const parent = this.#materialize(this.#parentPlace(path), entry.name);
     const name = baseName(path);
     const before = parent.children.get(name);
@@ -121,36 +84,16 @@ export class LayerApplier implements TarHandlers {
     }
     const link = entry.kind === 'hardlink' ? this.#linkSource(entry) : undefined;
     if (link?.path === own) return;
-    if (link?.path.startsWith(`${own}/`)) throw invalid(`the hardlink ${shown(entry.name)} replaces what it names`);
+    if (link?.path.startsWith(`${own}/`))
+      throw layerInvalid(`the hardlink ${shown(entry.name)} replaces what it names`);
     this.#clear(parent, name, before);
-    parent.children.set(name, this.#make(entry, parent, name, link));
-  }
-
-  #make(entry: TarEntry, parent: OwnDirectory, name: string, link: LinkSource | undefined): OwnNode {
-    switch (entry.kind) {
-      case 'file':
-        this.#content = new FileContent(this.#target, entry, parent.path, name);
-        return 'file';
-      case 'symlink':
-        this.#target.makeSymlink(parent.path, name, entry.linkTarget ?? '', entry);
-        return 'symlink';
-      case 'hardlink':
-        if (!link) throw invalid(`${shown(entry.name)} links to nothing`);
-        this.#target.makeHardlink(link.directory, link.name, parent.path, name);
-        return link.node;
-      case 'char':
-      case 'block':
-      case 'fifo':
-        this.#target.makeNode(parent.path, name, entry.kind, entry.device ?? { major: 0, minor: 0 }, entry);
-        return 'other';
-      case 'directory':
-        throw invalid(`${shown(entry.name)} is a directory`);
-    }
+    this.make(entry, parent.path, name, link);
+    parent.children.set(name, link?.node ?? (entry.kind === 'file' || entry.kind === 'symlink' ? entry.kind : 'other'));
   }
 
   #newDirectory(parent: OwnDirectory, name: string, before: OwnNode | undefined): OwnDirectory {
     this.#clear(parent, name, before);
-    this.#target.makeDirectory(parent.path, name);
+    this.target.makeDirectory(parent.path, name);
     // A whiteout or a file of this layer came first: what lies below was gone by then.
     const opaque = before !== undefined || (parent.gone?.has(name) ?? false);
     const made = newOwnDirectory(childPath(parent.path, name) as BytePath, opaque);
@@ -172,12 +115,12 @@ export class LayerApplier implements TarHandlers {
       for (const [child, below] of node.children) doomed.push({ directory: node.path, name: child, node: below });
     }
     for (const { directory, name: child, node } of doomed.reverse()) {
-      this.#target.remove(directory, child, typeof node === 'object');
+      this.target.remove(directory, child, typeof node === 'object');
     }
     parent.children.delete(name);
   }
 
-  #takeAway(path: BytePath): void {
+  protected override takeAway(path: BytePath): void {
     const place = this.#parentPlace(path);
     const name = baseName(path);
     const own = place.own?.children.get(name);
@@ -189,7 +132,7 @@ export class LayerApplier implements TarHandlers {
     this.#last = undefined;
   }
 
-  #makeOpaque(path: BytePath): void {
+  protected override makeOpaque(path: BytePath): void {
     const place = this.#resolve(path);
     if (!place.own && !this.#exists(place)) return;
     this.#materialize(place, path).opaque = true;
@@ -197,14 +140,14 @@ export class LayerApplier implements TarHandlers {
   }
 
   /** A file that a hardlink names; one of the layers below is copied up first, as overlayfs does. */
-  #linkSource(entry: TarEntry): LinkSource | undefined {
+  #linkSource(entry: TarEntry): OwnLinkSource | undefined {
     const link = layerName(entry.linkTarget ?? '');
     if (link.kind !== 'entry' || link.path === '') return undefined;
     const place = this.#parentPlace(link.path);
     const name = baseName(link.path);
     const path = childPath(place.path, name) as BytePath;
     const own = place.own?.children.get(name);
-    if (typeof own === 'object') throw invalid(`the hardlink ${shown(entry.name)} names a directory`);
+    if (typeof own === 'object') throw layerInvalid(`the hardlink ${shown(entry.name)} names a directory`);
     if (own !== undefined) return { directory: place.path, name, path, node: own };
     const below = this.#below(place, name);
     if (!below || below.stat.type === fileType.directory) return undefined;
@@ -219,26 +162,26 @@ export class LayerApplier implements TarHandlers {
     const xattrs = this.#lowers.xattrs(below);
     const metadata = { ...stat, ...(xattrs && { xattrs }) };
     if (stat.type === fileType.symlink) {
-      this.#target.makeSymlink(parent.path, name, this.#lowers.readlink(below), metadata);
+      this.target.makeSymlink(parent.path, name, this.#lowers.readlink(below), metadata);
       return 'symlink';
     }
     if (stat.type !== fileType.regular) {
       const kind = stat.type === fileType.fifo ? 'fifo' : stat.type === fileType.char ? 'char' : 'block';
-      this.#target.makeNode(parent.path, name, kind, stat, metadata);
+      this.target.makeNode(parent.path, name, kind, stat, metadata);
       return 'other';
     }
     const from = this.#lowers.open(below);
     try {
-      const to = this.#target.createFile(parent.path, name);
+      const to = this.target.createFile(parent.path, name);
       try {
         const buffer = Buffer.allocUnsafe(Math.min(copyBytes, Math.max(1, stat.size)));
         for (let at = 0; ; ) {
           const count = readSync(from, buffer, 0, buffer.length, at);
           if (count === 0) break;
-          this.#target.writeAt(to, buffer.subarray(0, count), at);
+          this.target.writeAt(to, buffer.subarray(0, count), at);
           at += count;
         }
-        this.#target.finishFile(to, metadata, name);
+        this.target.finishFile(to, metadata, name);
       } finally {
         closeSync(to);
       }
@@ -262,14 +205,15 @@ export class LayerApplier implements TarHandlers {
     return resolvePlace(this.#rootPlace, path, (at, name) => {
       const path = childPath(at.path, name) as BytePath;
       const own = at.own?.children.get(name);
-      if (own === 'symlink') return this.#target.readlink(at.path, name);
-      if (typeof own === 'string') throw invalid(`${shown(path)} is no directory, yet something is to be put below it`);
+      if (own === 'symlink') return this.target.readlink(at.path, name);
+      if (typeof own === 'string')
+        throw layerInvalid(`${shown(path)} is no directory, yet something is to be put below it`);
       if (own) return { parent: at, path, own, merged: showsThrough(at) && !own.opaque };
       const below = this.#below(at, name);
       if (!below) return { parent: at, path, own: undefined, merged: false };
       if (below.stat.type === fileType.symlink) return this.#lowers.readlink(below);
       if (below.stat.type === fileType.directory) return { parent: at, path, own: undefined, merged: true };
-      throw invalid(`${shown(path)} is no directory in the layers below, yet something is to be put below it`);
+      throw layerInvalid(`${shown(path)} is no directory in the layers below, yet something is to be put below it`);
     });
   }
 
@@ -286,7 +230,7 @@ export class LayerApplier implements TarHandlers {
     for (const { path, merged } of missing.reverse()) {
       const name = baseName(path);
       const before = own.children.get(name);
-      if (typeof before === 'string') throw invalid(`${shown(forName)} is to be put below a file`);
+      if (typeof before === 'string') throw layerInvalid(`${shown(forName)} is to be put below a file`);
       own = before ?? this.#newDirectory(own, name, undefined);
       const below = merged ? this.#lowers.lookup(parentPath(path), name) : undefined;
       if (below) own.metadata = { ...below.stat, xattrs: this.#lowers.xattrs(below) };
@@ -322,12 +266,12 @@ export class LayerApplier implements TarHandlers {
   #finishDirectory(directory: OwnDirectory, within: boolean): void {
     if (within && !directory.opaque) {
       for (const gone of directory.gone ?? []) {
-        if (!directory.children.has(gone)) this.#target.makeWhiteout(directory.path, gone);
+        if (!directory.children.has(gone)) this.target.makeWhiteout(directory.path, gone);
       }
     }
     // Where nothing lies below, the mark would only cost overlayfs a look at every lower.
     const opaque = within && directory.opaque && this.#directoryBelow(directory) !== undefined;
-    this.#target.finishDirectory(directory.path, directory.metadata ?? this.#unnamed(directory), opaque);
+    this.target.finishDirectory(directory.path, directory.metadata ?? this.#unnamed(directory), opaque);
   }
 
   /** What a directory is that no entry describes and that the layers below did not have. */
@@ -350,9 +294,7 @@ interface Pending {
   entered: boolean;
 }
 
-interface LinkSource {
-  readonly directory: BytePath;
-  readonly name: string;
+interface OwnLinkSource extends LinkSource {
   readonly path: BytePath;
   readonly node: OwnNode;
 }
@@ -360,12 +302,4 @@ interface LinkSource {
 /** Whether names of the layers below are seen in this directory. */
 function showsThrough(place: Place): boolean {
   return place.merged && !place.own?.opaque;
-}
-
-function invalid(what: string): TsbuildError {
-  return new TsbuildError({
-    code: 'layer-invalid',
-    message: what,
-    hint: 'The layer is not one a builder makes; ask whoever published it.',
-  });
 }

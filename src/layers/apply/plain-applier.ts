@@ -5,21 +5,15 @@
  * wherever they stand. A whiteout takes effect at once: what it names is removed.
  * Invariant: nothing outside the target is made, changed or read.
  */
-import { type BytePath, TsbuildError } from '../../core/index.ts';
+import type { BytePath } from '../../core/index.ts';
 import { type FileStat, fileType } from '../native/stat.ts';
 import { layerName } from '../tar/layer-path.ts';
 import type { TarEntry } from '../tar/tar-entry.ts';
-import { shown } from '../tar/tar-errors.ts';
-import type { TarHandlers } from '../tar/tar-reader.ts';
+import { layerInvalid, shown } from '../tar/tar-errors.ts';
 import { baseName, childPath, parentPath, resolvePlace } from '../tree/resolve-place.ts';
 import { naming } from '../worker/system-error.ts';
-import { FileContent } from './file-content.ts';
-import { Notes } from './notes.ts';
+import { EntryApplier, type LinkSource, unnamedDirectory } from './entry-applier.ts';
 import type { DirectoryMetadata } from './own-tree.ts';
-import { Target } from './target.ts';
-
-/** What a directory gets that no layer describes; `layer-applier.ts` gives the same. */
-const unnamedDirectory = { mode: 0o755, uid: 0, gid: 0, mtime: 0n, xattrs: undefined } as const;
 
 interface Place {
   readonly parent: Place | undefined;
@@ -27,78 +21,42 @@ interface Place {
   readonly exists: boolean;
 }
 
-export class PlainApplier implements TarHandlers {
-  readonly #notes = new Notes();
-  readonly #target: Target;
+export class PlainApplier extends EntryApplier {
   /** What this layer made or put something into. */
   readonly #own = new Set<string>();
   /** Directories among them, with what they are to be at the end. */
   readonly #directories = new Map<BytePath, { metadata: DirectoryMetadata; described: boolean }>();
-  #content: FileContent | undefined;
 
   constructor(target: string) {
     // No mark of overlayfs is ever made here.
-    this.#target = new Target(target, 'user.', this.#notes);
-  }
-
-  onEntry(entry: TarEntry): void {
-    naming('unpacking', entry.name, () => this.#enter(entry));
-  }
-
-  onData(chunk: Buffer, position: number): void {
-    this.#content?.write(chunk, position);
-  }
-
-  onEntryEnd(entry: TarEntry): void {
-    naming('unpacking', entry.name, () => this.#content?.end());
-    this.#content = undefined;
+    super(target, 'user.');
   }
 
   /** The directories' metadata. @returns what could not be made as the layer says */
-  finish(): readonly string[] {
+  override finish(): readonly string[] {
     // A directory was entered into the map after its parents.
     for (const [path, { metadata, described }] of [...this.#directories].reverse()) {
       naming('unpacking', path, () => {
-        if (described) this.#target.dropXattrs(path);
-        this.#target.finishDirectory(path, metadata, false);
+        if (described) this.target.dropXattrs(path);
+        this.target.finishDirectory(path, metadata, false);
       });
     }
-    return this.#notes.sentences();
+    return this.notes.sentences();
   }
 
-  close(): void {
-    this.#content?.close();
-    this.#target.close();
-  }
-
-  #enter(entry: TarEntry): void {
-    const name = layerName(entry.name);
-    switch (name.kind) {
-      case 'ignored':
-        return;
-      case 'opaque':
-        return this.#makeOpaque(name.path);
-      case 'whiteout':
-        return this.#takeAway(name.path);
-      case 'entry':
-        return name.path === '' ? this.#describeRoot(entry) : this.#place(entry, name.path);
-    }
-  }
-
-  #describeRoot(entry: TarEntry): void {
-    if (entry.kind !== 'directory') throw invalid(`${shown(entry.name)} would take the place of the root directory`);
+  protected override describeRoot(entry: TarEntry): void {
     this.#describe('' as BytePath, entry);
   }
 
-  #place(entry: TarEntry, path: BytePath): void {
+  protected override place(entry: TarEntry, path: BytePath): void {
     const parent = this.#materialize(this.#resolve(parentPath(path)));
     const name = baseName(path);
     const own = childPath(parent, name) as BytePath;
-    const before = this.#target.stat(parent, name);
+    const before = this.target.stat(parent, name);
     if (entry.kind === 'directory') {
       if (before?.type !== fileType.directory) {
         if (before) this.#remove(parent, name, before);
-        this.#target.makeDirectory(parent, name);
+        this.target.makeDirectory(parent, name);
       }
       this.#describe(own, entry);
       return;
@@ -106,33 +64,11 @@ export class PlainApplier implements TarHandlers {
     const link = entry.kind === 'hardlink' ? this.#linkSource(entry) : undefined;
     if (link && childPath(link.directory, link.name) === own) return;
     if (link && childPath(link.directory, link.name).startsWith(`${own}/`)) {
-      throw invalid(`the hardlink ${shown(entry.name)} replaces what it names`);
+      throw layerInvalid(`the hardlink ${shown(entry.name)} replaces what it names`);
     }
     if (before) this.#remove(parent, name, before);
-    this.#make(entry, parent, name, link);
+    this.make(entry, parent, name, link);
     this.#own.add(own);
-  }
-
-  #make(entry: TarEntry, parent: BytePath, name: string, link: LinkSource | undefined): void {
-    switch (entry.kind) {
-      case 'file':
-        this.#content = new FileContent(this.#target, entry, parent, name);
-        return;
-      case 'symlink':
-        this.#target.makeSymlink(parent, name, entry.linkTarget ?? '', entry);
-        return;
-      case 'hardlink':
-        if (!link) throw invalid(`${shown(entry.name)} links to nothing`);
-        this.#target.makeHardlink(link.directory, link.name, parent, name);
-        return;
-      case 'char':
-      case 'block':
-      case 'fifo':
-        this.#target.makeNode(parent, name, entry.kind, entry.device ?? { major: 0, minor: 0 }, entry);
-        return;
-      case 'directory':
-        throw invalid(`${shown(entry.name)} is a directory`);
-    }
   }
 
   #linkSource(entry: TarEntry): LinkSource | undefined {
@@ -140,16 +76,16 @@ export class PlainApplier implements TarHandlers {
     if (link.kind !== 'entry' || link.path === '') return undefined;
     const place = this.#resolve(parentPath(link.path));
     const name = baseName(link.path);
-    const found = place.exists ? this.#target.stat(place.path, name) : undefined;
+    const found = place.exists ? this.target.stat(place.path, name) : undefined;
     if (!found) return undefined;
-    if (found.type === fileType.directory) throw invalid(`the hardlink ${shown(entry.name)} names a directory`);
+    if (found.type === fileType.directory) throw layerInvalid(`the hardlink ${shown(entry.name)} names a directory`);
     return { directory: place.path, name };
   }
 
-  #takeAway(path: BytePath): void {
+  protected override takeAway(path: BytePath): void {
     const place = this.#resolve(parentPath(path));
     const name = baseName(path);
-    const found = place.exists ? this.#target.stat(place.path, name) : undefined;
+    const found = place.exists ? this.target.stat(place.path, name) : undefined;
     if (!found) return;
     const own = childPath(place.path, name) as BytePath;
     if (this.#own.has(own)) {
@@ -159,14 +95,14 @@ export class PlainApplier implements TarHandlers {
     this.#remove(this.#materialize(place), name, found);
   }
 
-  #makeOpaque(path: BytePath): void {
+  protected override makeOpaque(path: BytePath): void {
     const place = this.#resolve(path);
     if (place.exists) this.#removeLower(this.#materialize(place));
   }
 
   /** Removes what the layers below put into a directory. */
   #removeLower(directory: BytePath): void {
-    for (const child of this.#target.entries(directory)) {
+    for (const child of this.target.entries(directory)) {
       const path = childPath(directory, child.name) as BytePath;
       if (!this.#own.has(path)) this.#remove(directory, child.name, child);
       else if (child.type === fileType.directory) this.#removeLower(path);
@@ -176,8 +112,8 @@ export class PlainApplier implements TarHandlers {
   #remove(directory: BytePath, name: string, stat: FileStat): void {
     const path = childPath(directory, name) as BytePath;
     const isDirectory = stat.type === fileType.directory;
-    if (isDirectory) for (const child of this.#target.entries(path)) this.#remove(path, child.name, child);
-    this.#target.remove(directory, name, isDirectory);
+    if (isDirectory) for (const child of this.target.entries(path)) this.#remove(path, child.name, child);
+    this.target.remove(directory, name, isDirectory);
     this.#own.delete(path);
     this.#directories.delete(path);
   }
@@ -188,11 +124,11 @@ export class PlainApplier implements TarHandlers {
     if (this.#directories.has(path as BytePath)) return { parent: root, path: path as BytePath, exists: true };
     return resolvePlace(root, path, (at, name) => {
       const path = childPath(at.path, name) as BytePath;
-      const stat = at.exists ? this.#target.stat(at.path, name) : undefined;
+      const stat = at.exists ? this.target.stat(at.path, name) : undefined;
       if (!stat) return { parent: at, path, exists: false };
-      if (stat.type === fileType.symlink) return this.#target.readlink(at.path, name);
+      if (stat.type === fileType.symlink) return this.target.readlink(at.path, name);
       if (stat.type === fileType.directory) return { parent: at, path, exists: true };
-      throw invalid(`${shown(path)} is no directory, yet something is to be put below it`);
+      throw layerInvalid(`${shown(path)} is no directory, yet something is to be put below it`);
     });
   }
 
@@ -201,8 +137,8 @@ export class PlainApplier implements TarHandlers {
     if (this.#directories.has(path)) return path;
     const parent = parentPath(path) as BytePath;
     if (path !== '') this.#materialize({ parent: undefined, path: parent, exists });
-    const before = path === '' ? this.#target.stat('' as BytePath, '') : this.#target.stat(parent, baseName(path));
-    if (!before) this.#target.makeDirectory(parent, baseName(path));
+    const before = path === '' ? this.target.stat('' as BytePath, '') : this.target.stat(parent, baseName(path));
+    if (!before) this.target.makeDirectory(parent, baseName(path));
     const { mode, uid, gid, mtime } = before ?? unnamedDirectory;
     this.#directories.set(path, { metadata: { mode, uid, gid, mtime, xattrs: undefined }, described: false });
     this.#own.add(path);
@@ -214,17 +150,4 @@ export class PlainApplier implements TarHandlers {
     const { mode, uid, gid, mtime, xattrs } = entry;
     this.#directories.set(path, { metadata: { mode, uid, gid, mtime, xattrs }, described: true });
   }
-}
-
-interface LinkSource {
-  readonly directory: BytePath;
-  readonly name: string;
-}
-
-function invalid(what: string): TsbuildError {
-  return new TsbuildError({
-    code: 'layer-invalid',
-    message: what,
-    hint: 'The layer is not one a builder makes; ask whoever published it.',
-  });
 }

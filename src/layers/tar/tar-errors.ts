@@ -1,4 +1,4 @@
-/** The failures of the tar codec. */
+/** The failures of the tar codec, and of what reads layers with it. */
 import { bytePathToText, type ErrorCode, TsbuildError } from '../../core/index.ts';
 
 const hints: Partial<Record<ErrorCode, string>> = {
@@ -11,6 +11,15 @@ const hints: Partial<Record<ErrorCode, string>> = {
 export function tarError(code: 'tar-invalid' | 'tar-truncated' | 'tar-limit' | 'tar-unsupported', what: string): never {
   const hint = hints[code];
   throw new TsbuildError({ code, message: what, ...(hint !== undefined && { hint }) });
+}
+
+/** A layer that is a sound archive, but none that can be unpacked. */
+export function layerInvalid(what: string): TsbuildError {
+  return new TsbuildError({
+    code: 'layer-invalid',
+    message: what,
+    hint: 'The layer is not one a builder makes; ask whoever published it.',
+  });
 }
 
 /** A name out of an archive as it may be shown: control characters escaped, length bounded. */

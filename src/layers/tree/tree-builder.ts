@@ -3,9 +3,9 @@
  * Invariant: the same rules as on disk (apply/layer-applier.ts): parents that are symlinks are followed inside the tree,
  * entries take effect in order, whiteouts spare what their own layer brought.
  */
-import { type BytePath, TsbuildError } from '../../core/index.ts';
+import type { BytePath, TsbuildError } from '../../core/index.ts';
 import { normalizeName } from '../tar/layer-path.ts';
-import { shown } from '../tar/tar-errors.ts';
+import { layerInvalid, shown } from '../tar/tar-errors.ts';
 import type { LayerIndex } from './layer-index.ts';
 import { type Above, baseName, childPath, parentPath, resolvePlace } from './resolve-place.ts';
 
@@ -104,12 +104,12 @@ export class TreeBuilder {
     const parent = this.#resolve(parentPath(own));
     const node = parent.node?.children?.get(baseName(own));
     if (!node || node.children) {
-      throw invalid(
+      throw layerInvalid(
         `the hardlink ${shown(path)} names ${shown(target)}, which is ${node ? 'a directory' : 'not there'}`,
       );
     }
     for (let above: Place | undefined = parent; replaced && above; above = above.parent) {
-      if (above.node === replaced) throw invalid(`the hardlink ${shown(path)} replaces what it names`);
+      if (above.node === replaced) throw layerInvalid(`the hardlink ${shown(path)} replaces what it names`);
     }
     return node.inode;
   }
@@ -168,13 +168,5 @@ function prune(directory: TreeNode, layer: number): void {
 }
 
 function belowFile(path: BytePath): TsbuildError {
-  return invalid(`${shown(path)} is no directory, yet something is to be put below it`);
-}
-
-function invalid(message: string): TsbuildError {
-  return new TsbuildError({
-    code: 'layer-invalid',
-    message,
-    hint: 'The layer is not one a builder makes; ask whoever published it.',
-  });
+  return layerInvalid(`${shown(path)} is no directory, yet something is to be put below it`);
 }

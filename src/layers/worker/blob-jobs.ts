@@ -3,6 +3,7 @@
  * None syncs: a blob is synced before it gets its name, and an index that a power loss tore is made again.
  */
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import type { EntryApplier } from '../apply/entry-applier.ts';
 import { LayerApplier } from '../apply/layer-applier.ts';
 import type { OverlayXattrPrefix } from '../apply/lower-stack.ts';
 import { PlainApplier } from '../apply/plain-applier.ts';
@@ -40,11 +41,7 @@ export async function applyPlain(input: ApplyPlainInput, control: JobControl): P
   return unpack(new PlainApplier(input.target), input, control);
 }
 
-async function unpack(
-  applier: LayerApplier | PlainApplier,
-  input: LayerBlob,
-  control: JobControl,
-): Promise<ApplyLayerOutput> {
+async function unpack(applier: EntryApplier, input: LayerBlob, control: JobControl): Promise<ApplyLayerOutput> {
   try {
     const reader = createTarReader(applier);
     await readLayerBytes(input, control, (chunk) => reader.write(chunk));
