@@ -30,10 +30,12 @@ interface Place {
 export function makeControlGroup(
   limits: StepLimits,
   name: string,
-  files: ControlGroupFiles = machineControlGroups(),
+  given?: ControlGroupFiles,
 ): ControlGroup | undefined {
   const wanted = settingsOf(limits);
   if (wanted.length === 0) return undefined;
+  // Only now: most steps have no limit, and asking the machine costs each of them.
+  const files = given ?? machineControlGroups();
   const made: string[] = [];
   const joinFiles = new Set<string>();
   let memory: Place | undefined;
