@@ -92,6 +92,4 @@ class NoSandbox implements Sandbox {
   prepare(): void {}
 
   async close(): Promise<void> {}
-
-  async [Symbol.asyncDispose](): Promise<void> {}
 }

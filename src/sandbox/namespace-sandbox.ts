@@ -99,10 +99,6 @@ export class NamespaceSandbox implements Sandbox {
     this.#network(network).catch(() => {});
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
   async close(): Promise<void> {
     const network = await this.#shared;
     await Promise.all([this.#server.close(), typeof network === 'object' ? network.close() : undefined]);

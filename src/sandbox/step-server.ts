@@ -33,18 +33,23 @@ export class StepServer {
 
   /** @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGUSR2. */
   async run(spec: Buffer, options: RunOptions): Promise<HelperEnd> {
-    return await this.start().run(spec, options);
+    return await this.#running().run(spec, options);
   }
 
-  start(): ServerProcess {
-    if (!this.#process?.isAlive) this.#process = new ServerProcess(this.#program);
-    return this.#process;
+  /** So that the first step finds it ready. */
+  start(): void {
+    this.#running();
   }
 
   /** Resolves when the server is gone. */
   async close(): Promise<void> {
     await this.#process?.close();
     this.#process = undefined;
+  }
+
+  #running(): ServerProcess {
+    if (!this.#process?.isAlive) this.#process = new ServerProcess(this.#program);
+    return this.#process;
   }
 }
 

@@ -108,7 +108,7 @@ export interface StepResult {
   };
 }
 
-export interface Sandbox extends AsyncDisposable {
+export interface Sandbox {
   readonly rung: Rung;
   /** Starts what a step with this network will need, so that it is there when the root is. */
   prepare(network: StepSpec['network']): void;

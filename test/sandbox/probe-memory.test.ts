@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { ignoreEvents } from '../../src/core/index.ts';
-import { createSandbox, type ProbeMemory, type StepSpec } from '../../src/sandbox/index.ts';
+import { createSandbox, type ProbeMemory, type Sandbox, type StepSpec } from '../../src/sandbox/index.ts';
 import { temporaryFolder } from '../support/store.ts';
 
 function memory(works: boolean): ProbeMemory & { readonly kept: [string, boolean][] } {
@@ -15,26 +15,29 @@ function memory(works: boolean): ProbeMemory & { readonly kept: [string, boolean
   };
 }
 
-const open = async (remembered: ProbeMemory, scratch: string) =>
-  await createSandbox({ isolation: 'root', events: ignoreEvents, scratch, memory: remembered });
+async function open(remembered: ProbeMemory, scratch: string): Promise<Sandbox> {
+  const sandbox = await createSandbox({ isolation: 'root', events: ignoreEvents, scratch, memory: remembered });
+  onTestFinished(() => sandbox.close());
+  return sandbox;
+}
 
 test('a probe that found a rung to work is remembered, and not run where that is known', async () => {
   const scratch = temporaryFolder('tsbuild-probe-memory-');
   const first = memory(false);
-  await using _probed = await open(first, scratch);
+  await open(first, scratch);
   expect(first.kept.map(([, works]) => works)).toEqual([true]);
   expect(first.kept[0]?.[0]).toContain('"root"');
 
   const second = memory(true);
   // A probe would need the folder.
-  await using _recalled = await open(second, join(scratch, 'not there'));
+  await open(second, join(scratch, 'not there'));
   expect(second.kept).toEqual([]);
 });
 
 test('a step that cannot be set up makes what was remembered forgotten', async () => {
   const scratch = temporaryFolder('tsbuild-probe-memory-');
   const remembered = memory(true);
-  await using sandbox = await open(remembered, scratch);
+  const sandbox = await open(remembered, scratch);
   const step: StepSpec = {
     rootfs: { kind: 'directory', path: join(scratch, 'not there') },
     args: ['/true'],
