@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { PatternSet } from '../src/builder/context/pattern-set.ts';
 import { parseDockerfile } from '../src/builder/dockerfile/index.ts';
 import { planBuild, surveyStages } from '../src/builder/plan/index.ts';
+import { plainOptions } from '../test/builder/plan/plan-of.ts';
 import { median } from './measure.ts';
 
 export interface LanguageScenario {
@@ -27,7 +28,7 @@ export const languageScenarios: readonly LanguageScenario[] = [
       const text = longDockerfile(5000);
       return () => {
         const parsed = parseDockerfile(text, 'Dockerfile');
-        return planBuild(parsed, planOptions, surveyStages(parsed, planOptions, new Map()), new Map());
+        return planBuild(parsed, plainOptions, surveyStages(parsed, plainOptions, new Map()), new Map());
       };
     },
   },
@@ -73,19 +74,6 @@ export function measureHere(name: string | undefined): void {
   const { user, system } = process.cpuUsage(before);
   process.send?.((user + system) / 1000);
 }
-
-const amd64 = { os: 'linux', architecture: 'amd64' };
-const planOptions = {
-  buildArgs: {},
-  namedContexts: new Map(),
-  labels: {},
-  buildPlatform: amd64,
-  targetPlatform: amd64,
-  platformRequested: false,
-  network: 'default',
-  noCache: false,
-  noCacheFilter: [],
-} as const;
 
 /** Instructions in the proportions people write them, each different from the others. */
 function longDockerfile(lines: number): string {

@@ -13,6 +13,19 @@ import { digestOf, type RuntimeConfig, scratchConfig } from '../../../src/image/
 
 const amd64 = { os: 'linux', architecture: 'amd64' };
 
+/** Of a build without flags. */
+export const plainOptions: PlanOptions = {
+  buildArgs: {},
+  namedContexts: new Map(),
+  labels: {},
+  buildPlatform: amd64,
+  targetPlatform: amd64,
+  platformRequested: false,
+  network: 'default',
+  noCache: false,
+  noCacheFilter: [],
+};
+
 export interface PlanSetting extends Partial<PlanOptions> {
   /** Configurations of images by reference; others are empty. */
   readonly images?: Readonly<Record<string, RuntimeConfig>>;
@@ -23,18 +36,7 @@ export function planOf(text: string, setting: PlanSetting = {}): Plan {
   const mistake = parsed.diagnostics.find(({ severity }) => severity === 'error');
   if (mistake) throw new Error(`${mistake.range.start.line}: ${mistake.message}`);
   const { images: configs = {}, ...given } = setting;
-  const options: PlanOptions = {
-    buildArgs: {},
-    namedContexts: new Map(),
-    labels: {},
-    buildPlatform: amd64,
-    targetPlatform: amd64,
-    platformRequested: false,
-    network: 'default',
-    noCache: false,
-    noCacheFilter: [],
-    ...given,
-  };
+  const options: PlanOptions = { ...plainOptions, ...given };
   const images = new Map<string, ResolvedImage>();
   let survey = surveyStages(parsed, options, images);
   while (survey.missing.length > 0) {
