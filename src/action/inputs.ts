@@ -115,8 +115,10 @@ function secretsOf(env: Environment) {
   }
   const token = input(env, 'github-token');
   if (token !== '') {
-    // Git contexts authenticate with it, as BuildKit does.
-    if (!handedOverIds(argv).has('GIT_AUTH_TOKEN')) add('GIT_AUTH_TOKEN', token);
+    // Repositories of the workflow's server are asked with it; no Dockerfile can have it sent to another.
+    const { host, origin } = new URL(env.GITHUB_SERVER_URL || 'https://github.com');
+    const id = contextOf(env).startsWith(`${origin}/`) ? 'GIT_AUTH_TOKEN' : `GIT_AUTH_TOKEN.${host}`;
+    if (!handedOverIds(argv).has('GIT_AUTH_TOKEN') && !handedOverIds(argv).has(id)) add(id, token);
   }
   return { argv, env: handedOver, values };
 }

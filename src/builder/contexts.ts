@@ -4,7 +4,14 @@
  */
 import { isAbsolute, relative, resolve } from 'node:path';
 import { bytePathFromText, TsbuildError } from '../core/index.ts';
-import { type BuildContext, createHashMemo, type DirectoryTree, type HashMemo, openContext } from './context/index.ts';
+import {
+  type BuildContext,
+  createHashMemo,
+  type DirectoryTree,
+  type HashMemo,
+  openContext,
+  sourceCredentials,
+} from './context/index.ts';
 import { goBool } from './dockerfile/index.ts';
 import { isDockerfileUrl, readDockerfile, resolveContext } from './read-dockerfile.ts';
 import type { OpenedSource } from './solve/index.ts';
@@ -37,6 +44,7 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
         temporary,
         signal: ports.signal,
         proxyEnv: request.proxyEnv,
+        credentials: sourceCredentials(request),
         ...(request.gitEnv && { gitEnvironment: request.gitEnv }),
         ...(key === '' && keepsGitDir(request) && { keepGitDir: true }),
       });

@@ -5,7 +5,7 @@
  */
 import { join, relative, resolve } from 'node:path';
 import { redactUrl, TsbuildError } from '../core/index.ts';
-import { type BuildContext, fetchUrl, readRegularFile } from './context/index.ts';
+import { type BuildContext, fetchUrl, readRegularFile, sourceCredentials } from './context/index.ts';
 import type { BuildRequest } from './types.ts';
 
 const maxBytes = 16 * 1024 * 1024;
@@ -62,6 +62,7 @@ async function download(url: string, request: BuildRequest, sources: DockerfileS
     temporary: sources.temporary(),
     signal: sources.signal,
     proxyEnv: request.proxyEnv,
+    authorization: await sourceCredentials(request).forFile(url),
     limit: maxBytes,
   });
   const bytes = readRegularFile(fetched.file, maxBytes);

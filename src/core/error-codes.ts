@@ -70,6 +70,7 @@ export type ErrorCode =
   | 'context-git-invalid'
   | 'context-git-failed'
   | 'context-fetch-failed'
+  | 'context-credentials'
   | 'context-checksum-mismatch'
   | 'file-too-large'
   | 'path-loop'

@@ -54,7 +54,18 @@ describe('an input becomes arguments', () => {
     expect(argv.join(' ')).not.toMatch(/value|ghs_1/);
     expect(Object.values(env)).toEqual(['value', 'ghs_1']);
     expect(secrets).toEqual(['value', 'ghs_1']);
-    expect(argv).toContain('--secret=id=GIT_AUTH_TOKEN,env=TSBUILD_ACTION_SECRET_1');
+    expect(argv).toContain('--secret=id=GIT_AUTH_TOKEN.github.com,env=TSBUILD_ACTION_SECRET_1');
+  });
+
+  test.each([
+    [{ INPUT_CONTEXT: 'https://github.com/a/b.git' }, ['GIT_AUTH_TOKEN']],
+    [{ INPUT_CONTEXT: 'https://gitlab.example/a/b.git' }, ['GIT_AUTH_TOKEN.github.com']],
+    [{ GITHUB_SERVER_URL: 'https://ghe.example' }, ['GIT_AUTH_TOKEN.ghe.example']],
+    [{ INPUT_SECRETS: 'GIT_AUTH_TOKEN=own' }, ['GIT_AUTH_TOKEN']],
+    [{ INPUT_SECRETS: 'GIT_AUTH_TOKEN.github.com=own' }, ['GIT_AUTH_TOKEN.github.com']],
+  ])("and the workflow's token is for its server alone: %j", (env, expected) => {
+    const { argv } = argumentsOfInputs({ 'INPUT_GITHUB-TOKEN': 'ghs_1', ...env });
+    expect(argv.flatMap((word) => /^--secret=id=([^,]+)/.exec(word)?.[1] ?? [])).toEqual(expected);
   });
 });
 

@@ -1,23 +1,24 @@
 /**
  * Downloads one file over http(s), for ADD and for remote contexts.
- * Invariant: at most ten redirects; credentials in the address go to its own host only; the body is hashed as it passes,
+ * Invariant: at most ten redirects; credentials go to the host of the address only; the body is hashed as it passes,
  * and what does not have the digest asked for is not kept.
  */
 import { randomUUID } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Dispatcher } from 'undici';
 import { redactUrl, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
 import { createDigestHasher, type Digest, digestAlgorithm } from '../../image/index.ts';
+import { loadUndici, type ProxyEnvironment, webAgent } from './web-agent.ts';
 
 export interface FetchUrlOptions {
   readonly checksum?: Digest;
   /** A private folder tsbuild owns; the file lies in it until the result is disposed. */
   readonly temporary: string;
   readonly signal: AbortSignal;
-  /** `http_proxy`, `https_proxy`, `no_proxy`, in either case. */
-  readonly proxyEnv?: Readonly<Record<string, string>>;
+  readonly proxyEnv?: ProxyEnvironment;
+  /** The Authorization header for the host of the address, instead of the credentials in it. */
+  readonly authorization?: string | undefined;
   /** Bytes; what is larger is refused as soon as that is seen. Default: no limit. */
   readonly limit?: number;
 }
@@ -55,10 +56,9 @@ const attempts = 3;
 class Transient extends Error {}
 
 async function fetchOnce(url: string, options: FetchUrlOptions): Promise<FetchedFile> {
-  const { address, headers } = requestOf(url);
-  // The default is the whole module both in Node and in the bundle; names are only in Node.
-  const undici = (await import('undici')).default as unknown as Undici;
-  const agent = agentOf(undici, options.proxyEnv ?? {});
+  const { address, headers } = requestOf(url, options.authorization);
+  const undici = await loadUndici();
+  const agent = webAgent(undici, options.proxyEnv ?? {});
   const file = join(options.temporary, `fetched-${randomUUID()}`);
   try {
     const dispatcher = agent.compose(undici.interceptors.redirect({ maxRedirections: 10 }));
@@ -99,7 +99,10 @@ async function fetchOnce(url: string, options: FetchUrlOptions): Promise<Fetched
   }
 }
 
-function requestOf(url: string): { readonly address: URL; readonly headers: Record<string, string> } {
+function requestOf(
+  url: string,
+  authorization: string | undefined,
+): { readonly address: URL; readonly headers: Record<string, string> } {
   const address = URL.canParse(url) ? new URL(url) : undefined;
   if (!address || (address.protocol !== 'http:' && address.protocol !== 'https:')) {
     throw failed(url, 'it is no http or https address');
@@ -112,22 +115,9 @@ function requestOf(url: string): { readonly address: URL; readonly headers: Reco
     address.username = '';
     address.password = '';
   }
+  if (authorization !== undefined) headers.authorization = authorization;
   address.hash = '';
   return { address, headers };
-}
-
-type Undici = typeof import('undici');
-
-function agentOf(undici: Undici, environment: Readonly<Record<string, string>>): Dispatcher {
-  const value = (name: string): string => environment[name] ?? environment[name.toUpperCase()] ?? '';
-  const timeouts = { connectTimeout: 30_000, headersTimeout: 120_000, bodyTimeout: 120_000 };
-  if (value('http_proxy') === '' && value('https_proxy') === '') return new undici.Agent(timeouts);
-  return new undici.EnvHttpProxyAgent({
-    ...timeouts,
-    httpProxy: value('http_proxy'),
-    httpsProxy: value('https_proxy'),
-    noProxy: value('no_proxy'),
-  });
 }
 
 /** Undefined: the body is larger than `limit`. */

@@ -7,18 +7,30 @@
  */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { chmodSync, existsSync, lstatSync, lutimesSync, readdirSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  lutimesSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { appendFile, chmod, mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   bytePathForFs,
   bytePathFromText,
+  redactText,
   redactUrl,
   systemErrorCode,
   TsbuildError,
   throwIfAborted,
 } from '../../core/index.ts';
 import type { GitAddress } from './git-address.ts';
+import { type AuthorizedRemote, followRemote } from './git-redirect.ts';
+import type { ProxyEnvironment } from './web-agent.ts';
 
 export interface GitCheckoutOptions {
   /** A private folder tsbuild owns. */
@@ -27,7 +39,10 @@ export interface GitCheckoutOptions {
   readonly keepGitDir?: boolean;
   /** Overrides the address's checksum. */
   readonly checksum?: string;
-  /** Further variables for git: proxies, SSH_AUTH_SOCK, PATH. */
+  readonly proxyEnv?: ProxyEnvironment;
+  /** The Authorization header for the address. */
+  readonly authorization?: string | undefined;
+  /** Further variables for git: SSH_AUTH_SOCK, PATH. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Protocols beyond http, https, ssh and git; `file` for repositories of this machine. */
   readonly protocols?: readonly string[];
@@ -48,7 +63,8 @@ export async function checkoutGit(address: GitAddress, options: GitCheckoutOptio
   const dispose = (): Promise<void> => rm(place, { recursive: true, force: true });
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const git = await prepare(address, place, folder, options);
+    const remote = await authorized(address, options);
+    const git = await prepare(address, remote, place, options);
     const fetched = await fetchCommit(git, address);
     const commit = (await git('rev-parse', '--verify', '--end-of-options', `${fetched}^{commit}`)).trim();
     const checksum = options.checksum ?? address.checksum;
@@ -65,11 +81,16 @@ export async function checkoutGit(address: GitAddress, options: GitCheckoutOptio
     }
     await git('checkout', '--quiet', '--force', '--detach', commit, '--');
     if (address.submodules && existsSync(join(folder, '.gitmodules'))) {
-      await git('submodule', '--quiet', 'update', '--init', '--recursive', '--depth=1');
+      const update = () => git('submodule', '--quiet', 'update', '--init', '--recursive', '--depth=1');
+      // A submodule that was moved is still found by who sends no header and so may be redirected.
+      if (remote.authorization === undefined || !(await succeeds(update()))) {
+        await writeFile(join(place, 'home', '.gitconfig'), hardened);
+        await update();
+      }
     }
     const committed = Number((await git('show', '-s', '--format=%ct', commit)).trim());
     const keepGitDir = options.keepGitDir ?? address.keepGitDir ?? false;
-    if (keepGitDir) await writeFile(join(folder, '.git', 'config'), configOf(redactUrl(address.remote)));
+    if (keepGitDir) withoutCredentials(join(folder, '.git'), address);
     const time = address.fileTimes === 'commit' ? committed : undefined;
     tidy(folder, keepGitDir, time);
     await rm(join(place, 'home'), { recursive: true, force: true });
@@ -83,12 +104,27 @@ export async function checkoutGit(address: GitAddress, options: GitCheckoutOptio
 
 type Git = (...args: readonly string[]) => Promise<string>;
 
-async function prepare(address: GitAddress, place: string, folder: string, options: GitCheckoutOptions): Promise<Git> {
+function authorized({ remote }: GitAddress, options: GitCheckoutOptions): Promise<AuthorizedRemote> | AuthorizedRemote {
+  const { authorization, proxyEnv = {}, signal } = options;
+  return authorization === undefined
+    ? { remote, authorization }
+    : followRemote(remote, authorization, { proxyEnv, signal });
+}
+
+async function prepare(
+  address: GitAddress,
+  { remote, authorization }: AuthorizedRemote,
+  place: string,
+  options: GitCheckoutOptions,
+): Promise<Git> {
   const home = join(place, 'home');
+  const folder = join(place, 'tree');
   await mkdir(home, { mode: 0o700 });
-  await writeFile(join(home, '.gitconfig'), hardened, { mode: 0o600 });
+  const headers = authorization === undefined ? '' : headerConfig(remote, authorization);
+  await writeFile(join(home, '.gitconfig'), `${hardened}${headers}`, { mode: 0o600 });
   const env = {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    ...options.proxyEnv,
     ...options.environment,
     HOME: home,
     LC_ALL: 'C',
@@ -99,10 +135,11 @@ async function prepare(address: GitAddress, place: string, folder: string, optio
     GIT_ALLOW_PROTOCOL: ['http', 'https', 'ssh', 'git', ...(options.protocols ?? [])].join(':'),
     GIT_LFS_SKIP_SMUDGE: '1',
   };
-  const git: Git = (...args) => run(args, folder, env, address, options.signal);
+  const hidden = [remote, address.remote, ...credentialsIn(authorization)];
+  const git: Git = (...args) => run(args, { cwd: folder, env, address, hidden, signal: options.signal });
   await git('init', '--quiet', '--template=');
   await chmod(join(folder, '.git', 'config'), 0o600);
-  await appendFile(join(folder, '.git', 'config'), configOf(address.remote));
+  await appendFile(join(folder, '.git', 'config'), configOf(remote));
   return git;
 }
 
@@ -114,6 +151,8 @@ const hardened = `[core]
 	attributesFile = /dev/null
 [credential]
 	helper =
+[init]
+	templateDir =
 [fetch]
 	recurseSubmodules = false
 [gc]
@@ -124,7 +163,32 @@ const hardened = `[core]
 
 /** The address was checked for control characters when it was parsed. */
 function configOf(remote: string): string {
-  return `[remote "origin"]\n\turl = "${remote.replace(/["\\]/g, '\\$&')}"\n`;
+  return `[remote "origin"]\n\turl = ${quoted(remote)}\n`;
+}
+
+/**
+ * For the repository alone, as in BuildKit: a submodule may be another's. On github.com, where one token opens all of
+ * its user's repositories, for all of the host.
+ */
+function headerConfig(remote: string, authorization: string): string {
+  const github = /^https:\/\/(?:[^/@]*@)?((?:www\.)?github\.com\/)/.exec(remote)?.[1];
+  const scope = github === undefined ? remote.replace(/\/\/[^/@]*@/, '//') : `https://${github}`;
+  return `[http ${quoted(scope)}]
+	extraHeader = ${quoted(`Authorization: ${authorization}`)}
+	followRedirects = false
+`;
+}
+
+function quoted(text: string): string {
+  return `"${text.replace(/["\\]/g, '\\$&')}"`;
+}
+
+/** What a server must not bring into a message: the header, and the token in it. */
+function credentialsIn(authorization: string | undefined): string[] {
+  if (authorization === undefined) return [];
+  const value = authorization.replace(/^\S+\s+/, '');
+  const decoded = Buffer.from(value, 'base64').toString('utf8');
+  return [authorization, value, decoded, decoded.replace(/^[^:]*:/, '')].filter((text) => text.length > 3);
 }
 
 const fetchedRef = 'refs/tsbuild/fetched';
@@ -177,14 +241,17 @@ async function succeeds(work: Promise<unknown>): Promise<boolean> {
   }
 }
 
+interface GitRun {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly address: GitAddress;
+  /** What no message shows. */
+  readonly hidden: readonly string[];
+  readonly signal: AbortSignal;
+}
+
 /** Standard output; a failure carries the last lines of standard error. */
-function run(
-  args: readonly string[],
-  cwd: string,
-  env: Readonly<Record<string, string>>,
-  address: GitAddress,
-  signal: AbortSignal,
-): Promise<string> {
+function run(args: readonly string[], { cwd, env, address, hidden, signal }: GitRun): Promise<string> {
   throwIfAborted(signal);
   return new Promise((resolve, reject) => {
     // A group of its own: git's helpers (remote-https, ssh) end with it.
@@ -214,14 +281,19 @@ function run(
     child.on('close', (code) => {
       signal.removeEventListener('abort', stop);
       if (code === 0) resolve(output);
-      else reject(failed(address, `git ${args[0]} failed: ${lastLines(errors, address)}`));
+      else reject(failed(address, `git ${args[0]} failed: ${lastLines(errors, hidden)}`));
     });
   });
 }
 
-function lastLines(text: string, address: GitAddress): string {
-  const clean = text.replaceAll(address.remote, address.description).replace(/\/\/[^/@\s]+@/g, '//***@');
-  return clean.trim().split('\n').slice(-3).join('; ');
+function lastLines(text: string, hidden: readonly string[]): string {
+  const clean = hidden.reduce((shown, one) => shown.replaceAll(one, URL.canParse(one) ? redactUrl(one) : '***'), text);
+  return clean
+    .replace(/\/\/[^/@\s]+@/g, '//***@')
+    .trim()
+    .split('\n')
+    .slice(-3)
+    .join('; ');
 }
 
 function failed(address: GitAddress, reason: string, cause?: unknown): TsbuildError {
@@ -231,6 +303,16 @@ function failed(address: GitAddress, reason: string, cause?: unknown): TsbuildEr
     hint: 'Check the address, the ref, and your access to the repository.',
     cause,
   });
+}
+
+/** The address of a submodule may have come from ours, with the password in it. */
+function withoutCredentials(gitDir: string, address: GitAddress): void {
+  writeFileSync(join(gitDir, 'config'), configOf(redactUrl(address.remote)));
+  const modules = join(gitDir, 'modules');
+  const below = existsSync(modules) ? readdirSync(modules, { recursive: true, encoding: 'utf8' }) : [];
+  for (const file of below.filter((path) => basename(path) === 'config').map((path) => join(modules, path))) {
+    if (lstatSync(file).isFile()) writeFileSync(file, redactText(readFileSync(file, 'utf8')));
+  }
 }
 
 /** Takes `.git` out, and gives modes and times that depend on the commit alone, not on the umask and the clock. */

@@ -14,4 +14,5 @@ export * from './ignore.ts';
 export * from './open-context.ts';
 export * from './pattern-set.ts';
 export { readRegularFile } from './regular-file.ts';
+export { type SourceCredentials, sourceCredentials } from './source-credentials.ts';
 export * from './tree-path.ts';

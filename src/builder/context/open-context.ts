@@ -4,8 +4,11 @@ import { redactUrl, TsbuildError } from '../../core/index.ts';
 import type { ContextSource } from '../types.ts';
 import { type BuildContext, openFolderContext } from './build-context.ts';
 import { parseGitAddress } from './git-address.ts';
+import type { SourceCredentials } from './source-credentials.ts';
 
 export interface OpenContextOptions {
+  /** For private sources. */
+  readonly credentials?: SourceCredentials;
   /** A private folder tsbuild owns, for what is spooled, downloaded or cloned; not needed for a directory. */
   readonly temporary: string;
   readonly signal: AbortSignal;
@@ -38,7 +41,8 @@ export async function openContext(source: ContextSource, options: OpenContextOpt
         import('./archive-context.ts'),
         import('./fetch-url.ts'),
       ]);
-      const fetched = await fetchUrl(source.url, options);
+      const authorization = await options.credentials?.forFile(source.url);
+      const fetched = await fetchUrl(source.url, { ...options, authorization });
       const description = redactUrl(source.url);
       const { file, size, mtime } = fetched;
       return openArchiveContext({ file, size, description, key: `http:${description}`, modified: mtime }, options);
@@ -61,7 +65,9 @@ async function openGitContext(url: string, options: OpenContextOptions): Promise
   const checkout = await checkoutGit(address, {
     temporary: options.temporary,
     signal: options.signal,
-    environment: { ...options.proxyEnv, ...options.gitEnvironment },
+    authorization: await options.credentials?.forRepository(address.remote),
+    ...(options.proxyEnv && { proxyEnv: options.proxyEnv }),
+    ...(options.gitEnvironment && { environment: options.gitEnvironment }),
     ...(options.keepGitDir === undefined ? {} : { keepGitDir: options.keepGitDir }),
     ...(options.gitProtocols ? { protocols: options.gitProtocols } : {}),
   });

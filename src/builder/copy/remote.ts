@@ -12,6 +12,7 @@ import {
   openDirectoryTree,
   openRoot,
   parseGitAddress,
+  type SourceCredentials,
 } from '../context/index.ts';
 import type { CopyOperand } from './operation.ts';
 
@@ -30,6 +31,8 @@ export interface RemoteOptions {
   /** A private folder tsbuild owns. */
   readonly temporary: string;
   readonly signal: AbortSignal;
+  /** For private sources. */
+  readonly credentials?: SourceCredentials;
   /** ADD's own flags. */
   readonly checksum?: string;
   readonly keepGitDir?: boolean;
@@ -59,6 +62,7 @@ async function fetchFile(url: string, options: RemoteOptions): Promise<FetchedOp
   const fetched = await fetchUrl(url, {
     temporary,
     signal,
+    authorization: await options.credentials?.forFile(url),
     ...(checksum === undefined ? {} : { checksum: fileChecksum(checksum, url) }),
     ...(proxyEnv ? { proxyEnv } : {}),
   });
@@ -108,7 +112,9 @@ async function fetchRepository(address: GitAddress, options: RemoteOptions): Pro
   const checkout = await checkoutGit(address, {
     temporary,
     signal,
-    environment: { ...proxyEnv, ...gitEnvironment },
+    authorization: await options.credentials?.forRepository(address.remote),
+    ...(proxyEnv && { proxyEnv }),
+    ...(gitEnvironment && { environment: gitEnvironment }),
     ...(gitProtocols ? { protocols: gitProtocols } : {}),
     ...(checksum === undefined ? {} : { checksum }),
     ...(keepGitDir === undefined ? {} : { keepGitDir }),

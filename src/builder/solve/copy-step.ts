@@ -5,6 +5,7 @@
 import { bytePathToText, TsbuildError } from '../../core/index.ts';
 import { type Digest, isDigest } from '../../image/index.ts';
 import type { EntryContent, LayerRef, TreeEntry } from '../../layers/index.ts';
+import { sourceCredentials } from '../context/index.ts';
 import {
   type CopyOperand,
   type CopyOperation,
@@ -134,6 +135,7 @@ class Copying {
       temporary: environment.store.temporaryFolder(),
       signal,
       proxyEnv: environment.request.proxyEnv,
+      credentials: sourceCredentials(environment.request),
       ...(environment.request.gitEnv && { gitEnvironment: environment.request.gitEnv }),
       ...(checksum !== undefined && { checksum }),
       ...(keepGitDir !== undefined && { keepGitDir }),
