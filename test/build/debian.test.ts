@@ -5,6 +5,7 @@ import { makeDebianRoot } from '../support/base-images.ts';
 import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
 import { mustRun, run, works } from '../support/command.ts';
 import { readDockerArchive } from '../support/image-files.ts';
+import { ordinaryUser } from '../support/ordinary-user.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
 import { requirement } from '../support/requirement.ts';
 import { asContainerRoot, asUser } from '../support/rung-prefixes.ts';
@@ -141,33 +142,6 @@ RUN hello > /tmp/hello && sudo id -u >> /tmp/hello && id -un >> /tmp/hello
     limit,
   );
 });
-
-interface OrdinaryUser extends AsyncDisposable {
-  readonly name: string;
-  readonly uid: number;
-  readonly gid: number;
-}
-
-/** A user of the machine with ranges in /etc/subuid and /etc/subgid, removed when disposed of. */
-async function ordinaryUser(): Promise<OrdinaryUser> {
-  const name = `tsb${process.pid}`;
-  await mustRun('useradd', ['--no-create-home', '--shell', '/bin/sh', name]);
-  const remove = async () => {
-    await run('userdel', [name]);
-  };
-  try {
-    const ranges = readFileSync('/etc/subuid', 'utf8');
-    if (!ranges.includes(`${name}:`)) {
-      await mustRun('usermod', ['--add-subuids', '700000-765535', '--add-subgids', '700000-765535', name]);
-    }
-    const [uid, gid] = (await mustRun('getent', ['passwd', name])).text.split(':').slice(2, 4).map(Number);
-    if (uid === undefined || gid === undefined) throw new Error(`${name} has no IDs`);
-    return { name, uid, gid, [Symbol.asyncDispose]: remove };
-  } catch (error) {
-    await remove();
-    throw error;
-  }
-}
 
 /** An OCI layout with the tar as its only layer, by public tools. */
 async function layoutOf(rootTar: string, layout: string): Promise<void> {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../support/command.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts';
-import { helpersOf } from './support/process-table.ts';
+import { helpersOf, mountsWith } from './support/process-table.ts';
 import type { Answer } from './support/protocol.ts';
 import { cannotTest, type StepRunner, stepRunner, type TestedRung } from './support/step-runner.ts';
 
@@ -117,6 +117,28 @@ for (const rung of rungs) {
         expect(answer.error).toBeUndefined();
         expect(readdirSync(host, { recursive: true }).sort()).toEqual(['empty', 'f']);
         expect(readFileSync(join(host, 'f'), 'utf8')).toBe('canary');
+      });
+
+      test('what a step with all capabilities mounts, and shares, appears nowhere on this machine', async () => {
+        const name = `escape-${process.pid}-${rung}`;
+        let seen: string[] = ['none was looked for'];
+        const script = `mount --make-rshared /; mount --make-rshared /cache; mkdir -p /cache/t; mount -t tmpfs ${name} /cache/t; grep -c ${name} /proc/mounts; echo ready`;
+        const answer = await runner.run(
+          {
+            script: `(${script}) 2>/dev/null; sleep 0.1`,
+            step: { security: 'insecure' },
+            mounts:
+              rung === 'chroot'
+                ? []
+                : [{ kind: 'bind', host: 'cache', source: '/', target: '/cache', readOnly: false }],
+            watch: true,
+          },
+          () => {
+            seen = mountsWith(name);
+          },
+        );
+        expect(answer.stdout, JSON.stringify(answer)).toBe(rung === 'chroot' ? 'ready\n' : '1\nready\n');
+        expect(seen).toEqual([]);
       });
 
       test('links of the image lead no file that is made for a step out of its root', async () => {

@@ -1,18 +1,16 @@
 /** How a command is started so that the rung it finds is the one a test is about. */
 import { mustRun } from './command.ts';
+import { asContainerRoot, asUser } from './rung-prefixes.ts';
 
 export type StartedRung = 'root' | 'single' | 'chroot';
 
 /** No user has it, and so no subordinate IDs. */
 export const ordinaryId = 54_323;
 
-const dockerCapabilities =
-  '-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap';
-
 export const rungPrefix: Readonly<Record<StartedRung, readonly string[]>> = {
   root: [],
-  chroot: ['setpriv', '--bounding-set', dockerCapabilities, '--inh-caps=-all'],
-  single: ['setpriv', `--reuid=${ordinaryId}`, `--regid=${ordinaryId}`, '--clear-groups'],
+  chroot: asContainerRoot,
+  single: asUser(ordinaryId),
 };
 
 /** Value for `--isolation`. */

@@ -3,12 +3,12 @@
  * Invariant: when a runner is disposed of, its process, its folder and the user made for it are gone.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
 import { distPath } from '../../../src/core/index.ts';
 import { mustRun, run, works } from '../../support/command.ts';
+import { ordinaryUser } from '../../support/ordinary-user.ts';
 import { asContainerRoot, asUser } from '../../support/rung-prefixes.ts';
 import { type TemporaryFolder, temporaryFolder } from '../../support/temporary-folder.ts';
 import type { Answer, StepRequest } from './protocol.ts';
@@ -45,7 +45,7 @@ async function hasNewuidmap(): Promise<boolean> {
 export async function stepRunner(rung: TestedRung, helper?: string): Promise<StepRunner> {
   const folder = temporaryFolder(`sandbox-${rung}`, 0o755);
   await bundle(folder, helper ?? distPath('native/tsbuild-sandbox'));
-  const user = rung === 'userns' ? await makeUser() : undefined;
+  const user = rung === 'userns' ? await ordinaryUser() : undefined;
   const steps = folder.join('steps');
   mkdirSync(steps);
   chmodSync(steps, 0o755);
@@ -66,7 +66,7 @@ export async function stepRunner(rung: TestedRung, helper?: string): Promise<Ste
   });
   return converse({ rung, process: child, driver: folder.join('driver.mjs') }, async () => {
     await folder[Symbol.asyncDispose]();
-    if (user) await mustRun('userdel', [user.name]);
+    await user?.[Symbol.asyncDispose]();
   });
 }
 
@@ -93,14 +93,6 @@ async function bundle(folder: TemporaryFolder, helper: string): Promise<void> {
   mkdirSync(folder.join('native'));
   chmodSync(folder.join('native'), 0o755);
   copyFileSync(helper, folder.join('native/tsbuild-sandbox'));
-}
-
-/** useradd gives a new ordinary user its subordinate IDs. */
-async function makeUser(): Promise<{ readonly name: string; readonly uid: number }> {
-  const name = `tsbtest-${randomBytes(6).toString('hex')}`;
-  await mustRun('useradd', ['--no-create-home', '--shell', '/bin/sh', name]);
-  const { text } = await mustRun('id', ['-u', name]);
-  return { name, uid: Number(text) };
 }
 
 const driverEnded = { code: 'driver-ended', message: 'the driver ended' };
