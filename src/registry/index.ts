@@ -15,3 +15,4 @@ export type { Timeouts } from './http/transport.ts';
 export { type Access, anyone, onlyOwnersWrite, onlyUsers } from './serve/access.ts';
 export { type RegistryServer, type RegistryServerOptions, serveRegistry } from './serve/registry-server.ts';
 export type { ServedRecord, ServedStorage } from './serve/storage.ts';
+export { parseUsers, type Users } from './serve/users.ts';

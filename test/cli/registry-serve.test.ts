@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildahMissing, startBuildah } from '../support/buildah.ts';
 import { mustRun } from '../support/command.ts';
@@ -102,6 +102,17 @@ describe('registry serve', () => {
     const credentials = ['--src-creds', 'alice:wonder land', '--dest-creds', 'alice:wonder land'];
     await mustRun('skopeo', ['copy', ...insecure, ...credentials, `docker://${closed.host}/app:1`, to]);
     expect((await must('inspect', '-f', '{{.Config.Labels.made}}', 'from/alice:1')).text).toBe('here\n');
+  });
+
+  test('with --users takes a file that htpasswd made, which others may read', async () => {
+    await mustRun('htpasswd', ['-Bbc', folder.join('htpasswd'), 'alice', 'wonder land']);
+    chmodSync(folder.join('htpasswd'), 0o644);
+    await using closed = await serve('--users', 'htpasswd');
+    await expect(must('digest', `${closed.host}/app:1`)).rejects.toThrow('[registry-unauthorized]');
+    const place = `docker://${closed.host}/app:1`;
+    const { text } = await mustRun('skopeo', ['inspect', '--tls-verify=false', '--creds', 'alice:wonder land', place]);
+    expect(JSON.parse(text).Labels).toEqual({ made: 'here' });
+    await expect(mustRun('skopeo', ['inspect', '--tls-verify=false', '--creds', 'alice:x', place])).rejects.toThrow();
   });
 
   test('does not take users from a file that others may read, or that is none', async () => {

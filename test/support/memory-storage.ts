@@ -15,13 +15,18 @@ export class MemoryStorage implements ServedStorage {
       try {
         return await this.store.put(descriptor, open, options);
       } catch (cause) {
-        throw new TsbuildError({ code: 'manifest-invalid', message: 'wrong bytes', cause });
+        throw new TsbuildError({ code: 'blob-mismatch', message: 'wrong bytes', cause });
       }
     },
   };
 
   async sizeOf(digest: Digest): Promise<number | undefined> {
     return this.store.blobs.get(digest)?.byteLength;
+  }
+
+  /** Needs are the business of whoever keeps content: here there are none. */
+  async removeContent(digest: Digest): Promise<'removed' | 'absent'> {
+    return this.store.blobs.delete(digest) ? 'removed' : 'absent';
   }
 
   async records(): Promise<readonly ServedRecord[]> {

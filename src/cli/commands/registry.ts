@@ -1,7 +1,7 @@
 /** `tsbuild registry serve`: the local store, or a directory, as a registry. */
 import { readFile, stat } from 'node:fs/promises';
 import { TsbuildError } from '../../core/index.ts';
-import type { Access } from '../../registry/index.ts';
+import type { Access, Users } from '../../registry/index.ts';
 import { invalidFlag, oneOf, type ParsedFlags } from '../args/flag.ts';
 import type { Command } from '../command.ts';
 import type { Session } from '../session.ts';
@@ -21,7 +21,7 @@ export const registry: Command = {
     {
       name: 'users',
       value: 'FILE',
-      help: 'only these users, a line NAME:PASSWORD each; nobody else may read the file',
+      help: 'only these users: lines NAME:PASSWORD, the password in clear text or as the bcrypt hash of htpasswd -B',
     },
     { name: 'anyone', help: 'everyone who reaches it may push and delete' },
     { name: 'read-only', help: 'refuse pushes and deletions' },
@@ -104,42 +104,24 @@ async function accessOf(flags: ParsedFlags, { user }: Session): Promise<Access> 
   return flags.on('anyone') ? anyone : onlyOwnersWrite([0, user]);
 }
 
-/** @throws TsbuildError `registry-config`; no message quotes a line */
-async function readUsers(path: string): Promise<ReadonlyMap<string, string>> {
-  const text = await readPrivate(path);
-  const lines = text.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'));
-  const users = new Map(lines.flatMap((line) => (/^[^:]+:.+$/.test(line) ? [split(line)] : [])));
-  if (users.size > 0 && users.size === lines.length) return users;
-  throw new TsbuildError({
-    code: 'registry-config',
-    message: `${path} is not a list of users`,
-    hint: 'Write one line NAME:PASSWORD for each user, every name once.',
-  });
-}
-
-async function readPrivate(path: string): Promise<string> {
-  let mode: number;
-  try {
-    mode = (await stat(path)).mode;
-    if ((mode & 0o077) === 0) return await readFile(path, 'utf8');
-  } catch (cause) {
+/** @throws TsbuildError `registry-config` */
+async function readUsers(path: string): Promise<Users> {
+  const { parseUsers } = await import('../../registry/index.ts');
+  const [text, { mode }] = await Promise.all([readFile(path, 'utf8'), stat(path)]).catch((cause: unknown) => {
     throw new TsbuildError({
       code: 'registry-config',
       message: `${path} cannot be read`,
       hint: 'Name a file you may read.',
       cause,
     });
-  }
+  });
+  const users = parseUsers(text, path);
+  if (!users.hasClearText || (mode & 0o077) === 0) return users;
   throw new TsbuildError({
     code: 'registry-config',
     message: `other users of this machine may read the passwords in ${path}`,
-    hint: `Run: chmod 600 ${path}`,
+    hint: `Run: chmod 600 ${path}; or keep hashes, which htpasswd -B makes.`,
   });
-}
-
-function split(line: string): [string, string] {
-  const colon = line.indexOf(':');
-  return [line.slice(0, colon), line.slice(colon + 1)];
 }
 
 function warnOfStrangers(address: string | undefined, flags: ParsedFlags, tls: boolean, { stderr }: Session): void {

@@ -34,6 +34,11 @@ export function servedStore(store: LocalStore): ServedStorage {
       await store.open({ mediaType: 'application/octet-stream', digest, size }, new AbortController().signal);
       return createReadStream(store.blobPath(digest), { start: first, end: last, highWaterMark: 512 * 1024 });
     },
+    async removeContent(digest, signal) {
+      const outcome = await store.removeBlob(digest, signal);
+      if (outcome === 'removed') written.delete(digest);
+      return outcome;
+    },
     records: async () => recordsOf(await store.images()),
     async record({ repository, tag, target }) {
       await store.tagImage(target, referenceTo(repository, tag === undefined ? { digest: target.digest } : { tag }));

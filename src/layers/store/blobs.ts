@@ -183,6 +183,12 @@ export class Blobs {
     }
   }
 
+  /** Knows nothing any more of a blob that was taken away on purpose. */
+  forget(digest: Digest): void {
+    this.#trusted.delete(digest);
+    this.#known.delete(digest);
+  }
+
   /** Whether a blob that is not here was here before. */
   #noticeLoss(digest: Digest): boolean {
     const isLost = this.#known.delete(digest);

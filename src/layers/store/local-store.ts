@@ -35,7 +35,7 @@ import { findImage } from './find-image.ts';
 import { imageName } from './image-list.ts';
 import { acquireLock, type KernelLock, type LockMode, tryLock } from './kernel-lock.ts';
 import type { LayerWork } from './layer-work.ts';
-import type { PruneOptions, PruneResult } from './prune.ts';
+import type { BlobRemoval, PruneOptions, PruneResult } from './prune.ts';
 import type { RootCopies } from './root-copies.ts';
 import { makeScaffold } from './scaffold.ts';
 import { makeFolders } from './snapshots.ts';
@@ -242,6 +242,12 @@ export class LocalStore implements Store {
   async prune(options: PruneOptions): Promise<PruneResult> {
     const { prune } = await import('./prune.ts');
     return prune(this.#parts, options);
+  }
+
+  /** Removes one blob that nothing needs. */
+  async removeBlob(digest: Digest, signal: AbortSignal): Promise<BlobRemoval> {
+    const { removeBlob } = await import('./prune.ts');
+    return removeBlob(this.#parts, digest, signal);
   }
 
   /** Verifies every blob and image; drops damaged blobs. */

@@ -60,13 +60,8 @@ export async function prune(parts: StoreParts, options: PruneOptions): Promise<P
   const { all = false, signal } = options;
   await parts.pending.settle();
   await parts.records.settle();
-  // What this process itself made until now is older than the cutoff.
-  await sleep(clockLag + 5);
   const drafts = (await removeDead(layout)) + removeAbandonedDownloads(layout);
-  // The time first: a process that makes itself known after we looked marks what it uses after that time.
-  const now = Date.now();
-  const others = liveSince(layout, parts.presence.id);
-  const cutoff = Math.min(now, ...others) - clockLag;
+  const { cutoff, alone } = await cutoffOf(parts);
   const removal = new Removal(parts, cutoff, signal);
 
   const isDoomed = (image: StoredImage) => image.name === undefined && image.tagged < cutoff;
@@ -77,8 +72,28 @@ export async function prune(parts: StoreParts, options: PruneOptions): Promise<P
   const needed = neededBy(parts, records, all);
   await removal.remove(garbage(parts, needed, records, all));
   if (options.keepBytes !== undefined) await shrink(parts, removal, needed, options.keepBytes, signal);
-  if (others.length === 0) removeUnheldLocks(parts);
+  if (alone) removeUnheldLocks(parts);
   return { ...removal.counts, images: [...nameless], drafts };
+}
+
+export type BlobRemoval = 'removed' | 'absent' | 'needed' | 'in-use';
+
+/**
+ * Removes one blob, as `prune` would: `needed` says that an image or the build cache does, `in-use` that another process
+ * that still runs used or made it.
+ */
+export async function removeBlob(parts: StoreParts, digest: Digest, signal: AbortSignal): Promise<BlobRemoval> {
+  await parts.pending.settle();
+  await parts.records.settle();
+  const path = parts.blobs.path(digest);
+  if (lastUse(path) === undefined) return 'absent';
+  const { byImages, byCache } = neededBy(parts, [...allRecords(parts.layout)], false);
+  if (byImages.has(digest) || byCache.has(digest)) return 'needed';
+  const removal = new Removal(parts, (await cutoffOf(parts)).cutoff, signal);
+  await removal.remove([withUse('blobs', path)]);
+  if (removal.counts.blobs === 0) return 'in-use';
+  parts.blobs.forget(digest);
+  return 'removed';
 }
 
 interface Needed {
@@ -86,6 +101,18 @@ interface Needed {
   readonly byImages: ReadonlySet<Digest>;
   /** What is worth keeping besides. */
   readonly byCache: ReadonlySet<Digest>;
+}
+
+/** What was last used before `cutoff` is relied on by no process that lives; what this one used and made until now was. */
+async function cutoffOf({
+  layout,
+  presence,
+}: StoreParts): Promise<{ readonly cutoff: number; readonly alone: boolean }> {
+  await sleep(clockLag + 5);
+  // The time first: a process that makes itself known after we looked marks what it uses after that time.
+  const now = Date.now();
+  const others = liveSince(layout, presence.id);
+  return { cutoff: Math.min(now, ...others) - clockLag, alone: others.length === 0 };
 }
 
 function neededBy({ layout, images }: StoreParts, records: readonly StoredRecord[], all: boolean): Needed {

@@ -8,7 +8,15 @@ import { assertNever, Limiter, systemErrorCode, TsbuildError } from '../../core/
 import { type Access, anyone } from './access.ts';
 import { Refusal, sendEmpty, sendJson, sendRefusal } from './answer.ts';
 import { type Route, routeOf } from './route.ts';
-import { appendUpload, type Exchange, finishUpload, readBlob, startUpload, whereItStands } from './serve-blobs.ts';
+import {
+  appendUpload,
+  deleteBlob,
+  type Exchange,
+  finishUpload,
+  readBlob,
+  startUpload,
+  whereItStands,
+} from './serve-blobs.ts';
 import {
   deleteManifest,
   listReferrers,
@@ -175,6 +183,10 @@ async function write(
   if (route.kind === 'manifest' && (method === 'PUT' || method === 'DELETE')) {
     const change = method === 'PUT' ? writeManifest : deleteManifest;
     await change(storage, route.repository, route.reference, changes, exchange);
+    return undefined;
+  }
+  if (route.kind === 'blob' && method === 'DELETE') {
+    await deleteBlob(storage, route.digest, changes, exchange);
     return undefined;
   }
   return 'not-here';

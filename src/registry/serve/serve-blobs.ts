@@ -1,7 +1,7 @@
 /** Blobs of the server: reading with ranges, and the three ways of uploading (distribution spec, "Pushing blobs"). */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isTsbuildError } from '../../core/index.ts';
+import { assertNever, isTsbuildError, type Limiter } from '../../core/index.ts';
 import { type Descriptor, type Digest, isDigest } from '../../image/index.ts';
 import { Refusal, sendEmpty } from './answer.ts';
 import type { ServedStorage } from './storage.ts';
@@ -55,14 +55,9 @@ export async function startUpload(
 }
 
 /** PATCH: the next bytes, which must begin where the last ones ended. */
-export async function appendUpload(upload: Upload, { request, response }: Exchange): Promise<void> {
-  const range = /^(?:bytes[ =])?(\d+)-(\d+)$/.exec(request.headers['content-range'] ?? '');
-  if (request.headers['content-range'] !== undefined && Number(range?.[1]) !== upload.size) {
-    for (const [name, value] of Object.entries(whereItStands(upload))) response.setHeader(name, value);
-    throw new Refusal(416, 'BLOB_UPLOAD_INVALID', `the upload stands at ${upload.size}`);
-  }
-  await upload.append(request);
-  sendEmpty(response, 202, whereItStands(upload));
+export async function appendUpload(upload: Upload, exchange: Exchange): Promise<void> {
+  await takeBytes(upload, exchange);
+  sendEmpty(exchange.response, 202, whereItStands(upload));
 }
 
 /** PUT: perhaps the last bytes, and the digest of all. */
@@ -72,16 +67,15 @@ export async function finishUpload(
   upload: Upload,
   exchange: Exchange,
 ): Promise<void> {
-  const { request, response, query, signal } = exchange;
+  const { response, query, signal } = exchange;
   const digest = query.get('digest');
   if (!isDigest(digest)) throw new Refusal(400, 'DIGEST_INVALID', 'the digest parameter is not a digest');
-  await upload.append(request);
+  await takeBytes(upload, exchange);
   const descriptor: Descriptor = { mediaType: octets, digest, size: upload.size };
   try {
     await storage.content.put(descriptor, async () => (upload.size === 0 ? nothing() : upload.read()), { signal });
   } catch (error) {
-    // Whatever the storage calls it: content under a digest it does not have.
-    if (isTsbuildError(error) && /digest|size|invalid/.test(error.code)) {
+    if (isTsbuildError(error) && error.code === 'blob-mismatch') {
       throw new Refusal(400, 'DIGEST_INVALID', 'the bytes do not have this digest');
     }
     throw error;
@@ -89,6 +83,39 @@ export async function finishUpload(
     await sessions.end(upload.id);
   }
   created(response, upload.repository, digest);
+}
+
+/** The spec: a chunk out of order is refused, and the client told where the upload stands. */
+async function takeBytes(upload: Upload, { request, response }: Exchange): Promise<void> {
+  const header = request.headers['content-range'];
+  const first = /^(?:bytes[ =])?(\d+)-\d+/.exec(header ?? '')?.[1];
+  if (header !== undefined && Number(first) !== upload.size) {
+    for (const [name, value] of Object.entries(whereItStands(upload))) response.setHeader(name, value);
+    throw new Refusal(416, 'BLOB_UPLOAD_INVALID', `the upload stands at ${upload.size}`);
+  }
+  await upload.append(request);
+}
+
+/** Content is one for all repositories: what any image needs stays, whoever asks. */
+export async function deleteBlob(
+  storage: ServedStorage,
+  digest: Digest,
+  changes: Limiter,
+  { response, signal }: Exchange,
+): Promise<void> {
+  const outcome = await changes.run(signal, () => storage.removeContent(digest, signal));
+  switch (outcome) {
+    case 'removed':
+      return sendEmpty(response, 202);
+    case 'absent':
+      throw new Refusal(404, 'BLOB_UNKNOWN', 'no such blob');
+    case 'needed':
+      throw new Refusal(405, 'UNSUPPORTED', 'an image needs this blob; delete that first');
+    case 'in-use':
+      throw new Refusal(405, 'UNSUPPORTED', 'another process that runs on this store may need this blob');
+    default:
+      return assertNever(outcome);
+  }
 }
 
 export function whereItStands(upload: Upload): Record<string, string> {

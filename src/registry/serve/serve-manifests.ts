@@ -60,12 +60,12 @@ export async function writeManifest(
     request.headers['content-type'],
     isDigest(reference) ? reference : undefined,
   );
-  for (const child of childrenOf(document)) {
-    if ((await storage.sizeOf(child.digest)) === child.size) continue;
-    throw new Refusal(404, 'MANIFEST_BLOB_UNKNOWN', `${child.digest} is not here; push it first`);
-  }
   const { subject } = document;
   await changes.run(signal, async () => {
+    for (const child of childrenOf(document)) {
+      if ((await storage.sizeOf(child.digest)) === child.size) continue;
+      throw new Refusal(404, 'MANIFEST_BLOB_UNKNOWN', `${child.digest} is not here; push it first`);
+    }
     await storage.content.put(target, async () => oneChunk(bytes), { signal });
     await storage.record({ repository, tag: isDigest(reference) ? undefined : reference, target });
     if (subject) await addReferrer(storage, repository, subject, entryOf(target, document), signal);
@@ -86,9 +86,10 @@ export async function deleteManifest(
 ): Promise<void> {
   await changes.run(signal, async () => {
     const own = await recordsOf(storage, repository);
-    const found = own.some(({ tag, target }) => tag === reference || target.digest === reference);
-    if (!found) throw new Refusal(404, 'MANIFEST_UNKNOWN', 'no such manifest');
+    const target = own.find((record) => record.tag === reference || record.target.digest === reference)?.target;
+    if (!target) throw new Refusal(404, 'MANIFEST_UNKNOWN', 'no such manifest');
     await storage.forget(repository, isDigest(reference) ? { digest: reference } : { tag: reference });
+    await forgetReferrer(storage, repository, target.digest, signal);
   });
   sendEmpty(response, 202);
 }
@@ -139,11 +140,39 @@ async function addReferrer(
 ): Promise<void> {
   const existing = await referrersOf(storage, repository, subject.digest, signal);
   if (existing.some(({ digest }) => digest === entry.digest)) return;
-  const manifests = [...existing, entry];
+  await keepReferrers(storage, repository, referrersTag(subject.digest), [...existing, entry], signal);
+}
+
+/** Takes a manifest that has left the repository off every list of referrers, which would hold its content. */
+async function forgetReferrer(
+  storage: ServedStorage,
+  repository: string,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<void> {
+  const own = await recordsOf(storage, repository);
+  if (own.some(({ target }) => target.digest === digest)) return;
+  for (const { tag, target } of own) {
+    if (tag === undefined || !fallbackTag.test(tag)) continue;
+    const listed = await listedIn(storage, target, signal);
+    const rest = listed.filter((item) => item.digest !== digest);
+    if (rest.length < listed.length) await keepReferrers(storage, repository, tag, rest, signal);
+  }
+}
+
+async function keepReferrers(
+  storage: ServedStorage,
+  repository: string,
+  tag: string,
+  manifests: readonly Descriptor[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (manifests.length === 0) return await storage.forget(repository, { tag });
   const bytes = serializeManifest({ kind: 'index', mediaType: mediaTypes.ociIndex, manifests });
+  if (bytes.byteLength > maxManifestBytes) throw new Refusal(413, 'SIZE_INVALID', 'too much refers to this manifest');
   const target = describe(mediaTypes.ociIndex, bytes);
   await storage.content.put(target, async () => oneChunk(bytes), { signal });
-  await storage.record({ repository, tag: referrersTag(subject.digest), target });
+  await storage.record({ repository, tag, target });
 }
 
 /** Those whose manifest is still in the repository. */
@@ -156,9 +185,13 @@ async function referrersOf(
   const own = await recordsOf(storage, repository);
   const list = own.find(({ tag }) => tag === referrersTag(digest))?.target;
   if (!list) return [];
-  const document = parseManifest(await bytesOf(storage, list, signal), list.mediaType);
   const present = new Set(own.map(({ target }) => target.digest));
-  return document.kind === 'index' ? document.manifests.filter((item) => present.has(item.digest)) : [];
+  return (await listedIn(storage, list, signal)).filter((item) => present.has(item.digest));
+}
+
+async function listedIn(storage: ServedStorage, list: Descriptor, signal: AbortSignal): Promise<readonly Descriptor[]> {
+  const document = parseManifest(await bytesOf(storage, list, signal), list.mediaType);
+  return document.kind === 'index' ? document.manifests : [];
 }
 
 /** By tag, by digest of what a record names, or by digest of something below an index of this repository. */

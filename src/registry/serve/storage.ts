@@ -21,6 +21,8 @@ export interface ServedStorage {
   openRange?(digest: Digest, first: number, last: number): Promise<AsyncIterable<Uint8Array>>;
   /** Bytes; undefined when there is no such content. */
   sizeOf(digest: Digest): Promise<number | undefined>;
+  /** Removes a content that no record leads to. `in-use`: it may not go now, for a reason outside this registry. */
+  removeContent(digest: Digest, signal: AbortSignal): Promise<'removed' | 'absent' | 'needed' | 'in-use'>;
   records(): Promise<readonly ServedRecord[]>;
   /** Adds a record; one with the same repository and tag is replaced. */
   record(record: ServedRecord): Promise<void>;
