@@ -2,15 +2,8 @@
  * One build from request to result: read the Dockerfile, resolve the bases, plan, solve, assemble, deliver. The order is
  * the point: every mistake that can be told from text is told before anything is fetched or run.
  */
-import {
-  type EventSink,
-  hostPlatform,
-  isTsbuildError,
-  nearest,
-  type SourceLocation,
-  TsbuildError,
-} from '../core/index.ts';
-import { formatPlatform, type Platform } from '../image/index.ts';
+import { type EventSink, hostPlatform, TsbuildError } from '../core/index.ts';
+import type { Platform } from '../image/index.ts';
 import { createSandbox, type Sandbox } from '../sandbox/index.ts';
 import { KeptCacheMounts } from './cache-mounts/index.ts';
 import { type ContextFiles, openContexts } from './contexts.ts';
@@ -18,17 +11,9 @@ import { type Diagnostic, goBool, type ParsedDockerfile, parseDockerfile } from 
 import { withEpoch } from './epoch.ts';
 import { assembleImage, assembleIndex, completeStore, deliver, nameImage } from './export/index.ts';
 import { findEmulators } from './foreign-platforms.ts';
-import {
-  imageKey,
-  type Outline,
-  outlineOf,
-  type Plan,
-  type PlanOptions,
-  planBuild,
-  surveyStages,
-  unsetHint,
-} from './plan/index.ts';
+import { type Outline, outlineOf, type Plan, type PlanOptions, planBuild, surveyStages } from './plan/index.ts';
 import { probeMemory } from './probe-memory.ts';
+import { resolveBases } from './resolve-bases.ts';
 import { readSecret } from './secrets.ts';
 import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
 import { openAgents } from './ssh/index.ts';
@@ -139,20 +124,11 @@ async function planAll(parsed: ParsedDockerfile, request: BuildRequest, ports: B
   const plans: Plan[] = [];
   for (const targetPlatform of platforms) {
     const options = planOptions(request, targetPlatform);
-    const stageNames = parsed.stages.flatMap((stage) => stage.from.name ?? []);
+    const stages = parsed.stages.flatMap((stage) => stage.from.name ?? []);
     let survey = surveyStages(parsed, options, images);
     while (survey.missing.length > 0) {
-      const resolved = await Promise.all(
-        survey.missing.map(async ({ reference, platform, range, unset }) => {
-          const source: SourceLocation = { file: parsed.file, text: parsed.text, range };
-          const advice = unsetHint(unset, survey.globals.keys());
-          return [
-            imageKey(reference, platform),
-            await resolveBase({ reference, platform, source, stageNames, advice }, request, ports),
-          ] as const;
-        }),
-      );
-      for (const [key, image] of resolved) images.set(key, image);
+      const names = { file: parsed.file, text: parsed.text, stages, variables: [...survey.globals.keys()] };
+      for (const [key, image] of await resolveBases(survey.missing, names, request, ports)) images.set(key, image);
       survey = surveyStages(parsed, options, images);
     }
     plans.push(planBuild(parsed, options, survey, images));
@@ -173,50 +149,6 @@ function planOptions(request: BuildRequest, targetPlatform: Platform): PlanOptio
     noCacheFilter: request.noCacheFilter,
     ...(request.target !== undefined && { target: request.target }),
   };
-}
-
-interface WantedBase {
-  readonly reference: string;
-  readonly platform: Platform;
-  readonly source: SourceLocation;
-  readonly stageNames: readonly string[];
-  /** What to do when there is no such image, where the Dockerfile tells. */
-  readonly advice: string | undefined;
-}
-
-async function resolveBase(
-  wanted: WantedBase,
-  request: BuildRequest,
-  { baseImages, events, now, signal }: BuildPorts,
-): Promise<ResolvedImage> {
-  const { reference, platform, source } = wanted;
-  const id = `resolve ${formatPlatform(platform)} ${reference}`;
-  const started = now();
-  events({ kind: 'step-started', step: { id, title: `[internal] resolve ${reference}`, source } });
-  try {
-    const image = await baseImages.resolve(reference, { platform, pull: request.pull, signal });
-    events({ kind: 'step-finished', id, outcome: 'done', milliseconds: now() - started });
-    return image;
-  } catch (error) {
-    if (!isTsbuildError(error) || error.code === 'cancelled' || error.source) throw error;
-    const located = new TsbuildError({
-      code: error.code,
-      message: error.message,
-      source,
-      cause: error.cause,
-      ...hintOf(error, wanted),
-    });
-    events({ kind: 'step-finished', id, outcome: 'failed', milliseconds: now() - started, error: located });
-    throw located;
-  }
-}
-
-/** A mistyped stage looks like an image nobody has, and so does a name with a variable left out. */
-function hintOf({ hint }: TsbuildError, { reference, stageNames, advice }: WantedBase): { hint?: string } {
-  if (advice !== undefined) return { hint: advice };
-  const stage = nearest(reference, stageNames);
-  if (stage !== undefined) return { hint: `Did you mean the stage ${stage}?` };
-  return hint === undefined ? {} : { hint };
 }
 
 /** The sandbox is probed and announced when the first RUN needs it, once. */
