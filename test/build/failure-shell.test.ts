@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { childrenOf, processesWith, until } from '../sandbox/support/process-table.ts';
 import { cannotTest } from '../sandbox/support/step-runner.ts';
 import { allBaseImages } from '../support/base-images.ts';
 import { works } from '../support/command.ts';
@@ -84,6 +85,21 @@ for (const rung of ['root', 'single', 'chroot'] as const) {
       const end = await screen.shows(/^ended \d+/m);
       expect(end).toMatch(/did not succeed: exit code 7[\s\S]*did not succeed: exit code 7[\s\S]*^ended 1$/m);
     }, 180_000);
+
+    test('the terminal is as it was, and nothing of the step is left, when tsbuild is killed', async () => {
+      await prepare(rung);
+      await using screen = await terminal(folder.path, {});
+      await screen.line(typed(rung, ['debug', '--target=fine']));
+      await screen.shows(/No step failed[\s\S]*#$/);
+      const seconds = `8${process.pid}`;
+      await screen.line(`sleep ${seconds} & stty -echo; sleep ${seconds}`);
+      expect(await until(() => processesWith(`sleep ${seconds}`).length === 2)).toBe(true);
+      process.kill(outermost(processesWith(context)), 'SIGKILL');
+      expect(await until(() => processesWith(`sleep ${seconds}`).length === 0)).toBe(true);
+      await screen.shows(/^Killed\s+host>$/m);
+      const settings = 'stty -a | grep -oE -- "-?(icanon|echo|isig|opost|icrnl)\\b" | xargs';
+      await answers(screen, settings, /^icrnl opost isig icanon echo$/m);
+    }, 180_000);
   });
 }
 
@@ -125,6 +141,13 @@ test('without a terminal --on-error=shell is an error before anything is built',
   expect(code).toBe(2);
   expect(stderr).toContain('--on-error=shell: standard input and output are not a terminal');
 });
+
+/** The one that is no other's child: tsbuild starts itself again in a user namespace. */
+function outermost(pids: readonly number[]): number {
+  const pid = pids.find((one) => !pids.some((other) => childrenOf(other).includes(one)));
+  if (pid === undefined) throw new Error('no such process');
+  return pid;
+}
 
 /** Types a line into the shell and waits for its answer and the next prompt. */
 async function answers(screen: Terminal, line: string, expected: RegExp): Promise<void> {

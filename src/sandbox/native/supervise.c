@@ -60,6 +60,8 @@ static int64_t milliseconds_now(void) {
 
 /* From tsbuild: SIGTERM to the step and, after the grace time, SIGKILL. Other signals are the step's own affair. */
 #define ABORT SIGUSR2
+/* From the kernel, instead of SIGKILL: tsbuild is gone, and the user's terminal is to be as it was. */
+#define PARENT_GONE SIGRTMIN
 
 struct watch {
   const struct spec *spec;
@@ -77,6 +79,10 @@ static void take_signal(struct watch *watch) {
   if (info.ssi_signo == SIGCHLD) {
     if (waitpid(watch->init, &watch->status, WNOHANG) == watch->init) watch->ended = true;
     return;
+  }
+  if ((int)info.ssi_signo == PARENT_GONE) {
+    restore_terminal();
+    _exit(SETUP_FAILED);
   }
   if (info.ssi_signo == SIGWINCH) {
     if (watch->master >= 0) copy_window_size(watch->master);
@@ -120,6 +126,7 @@ static int watch_signals(void) {
   sigaddset(&set, SIGUSR1);
   sigaddset(&set, SIGWINCH);
   sigaddset(&set, ABORT);
+  sigaddset(&set, PARENT_GONE);
   sigprocmask(SIG_BLOCK, &set, NULL);
   int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd < 0) fail("supervise", errno, "signalfd");
@@ -178,6 +185,7 @@ static void relay_terminal(struct watch *watch, int channel, struct relay relays
   copy_window_size(watch->master);
   relays[OUTPUT] = (struct relay){.from = dup(watch->master), .to = without_waiting(1, O_WRONLY)};
   if (!watch->spec->input) return;
+  if (prctl(PR_SET_PDEATHSIG, PARENT_GONE, 0, 0, 0) != 0) fail("supervise", errno, "prctl");
   make_terminal_raw();
   relays[INPUT] = (struct relay){.from = 0, .to = watch->master};
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -38,6 +39,8 @@ void copy_window_size(int master) {
 
 void make_terminal_raw(void) {
   if (tcgetattr(0, &before) != 0) return;
+  /* When tsbuild is killed its shell takes the terminal back, and who is in the background may not change it without this. */
+  signal(SIGTTOU, SIG_IGN);
   struct termios raw = before;
   cfmakeraw(&raw);
   changed = fcntl(0, F_DUPFD_CLOEXEC, 3);
