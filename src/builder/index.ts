@@ -7,6 +7,7 @@ export {
   type PlanDescription,
   type StepDescription,
 } from './plan/index.ts';
+export { probeMemory } from './probe-memory.ts';
 export {
   type PreparedRun,
   prepareRun,

@@ -13,10 +13,10 @@ import { storeRoot } from './store-root.ts';
  * @throws TsbuildError `sandbox-*` when the namespace was asked for by name and cannot be had
  */
 export async function enterUserNamespace(isolation: string, session: Session): Promise<number | undefined> {
-  const { probeRung, reexecInUserNamespace, wantsUserNamespace } = await import('../sandbox/index.ts');
+  const { reexecInUserNamespace, wantsUserNamespace } = await import('../sandbox/index.ts');
   if (!wantsUserNamespace(isolation as 'auto' | Rung, session.env)) return undefined;
   // Root has the rung chroot as well: there a namespace is worth it only if steps really run in it.
-  if (session.user === 0 && isolation === 'auto' && !(await probeRung('userns')).available) return undefined;
+  if (session.user === 0 && isolation === 'auto' && !(await stepsRunInOne(session))) return undefined;
   // They are passed on, and what this process ends with is the other's affair.
   const giveBack = session.takeSignals(() => {});
   try {
@@ -31,4 +31,20 @@ export async function enterUserNamespace(isolation: string, session: Session): P
   } finally {
     giveBack();
   }
+}
+
+async function stepsRunInOne(session: Session): Promise<boolean> {
+  const [{ probeRung }, { probeMemory }, { withWiring }] = await Promise.all([
+    import('../sandbox/index.ts'),
+    import('../builder/index.ts'),
+    import('./wire.ts'),
+  ]);
+  return await withWiring(
+    session,
+    () => {},
+    async (wiring) => {
+      const memory = probeMemory(await wiring.store());
+      return (await probeRung('userns', { memory })).available;
+    },
+  );
 }

@@ -35,7 +35,7 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
       singleId: facts.singleId,
       events: options.events,
       // What was remembered may no longer be so.
-      onSetupFailed: () => options.memory?.keep(circumstances(rung, facts, options), false),
+      onSetupFailed: () => options.memory?.keep(circumstances(rung, facts, options), undefined),
     });
   }
   throw unavailable(`the isolation ${options.isolation} does not work here`, passed);

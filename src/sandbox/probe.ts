@@ -10,29 +10,42 @@ import { type HostFacts, hostFacts, readText } from './host-facts.ts';
 import { idMaps } from './id-maps.ts';
 import { NamespaceSandbox } from './namespace-sandbox.ts';
 import type { RootFs, Rung, RungReport } from './types.ts';
-import { candidates, denied, tryUserNamespace, userNamespaceDenial } from './user-namespace.ts';
+import { candidates, denied, tryUserNamespace, userNamespaceDenial, userNamespaceSettings } from './user-namespace.ts';
 
 export interface ProbeOptions {
   /** A directory on the file system the steps will write to. Default: the system's temporary folder. */
   readonly scratch?: string;
-  /** Where probes that found a rung to work are remembered. Default: every probe runs. */
+  /** Where it is remembered what probes found. Default: every probe runs. */
   readonly memory?: ProbeMemory;
 }
 
 /** What it holds may be lost at any time. */
 export interface ProbeMemory {
-  /** Whether a step ran under these circumstances. */
-  recall(circumstances: string): Promise<boolean>;
-  keep(circumstances: string, works: boolean): Promise<void>;
+  /** Whether steps run under these circumstances; undefined when that is not known. */
+  recall(circumstances: string): Promise<boolean | undefined>;
+  /** @param works undefined: what was known is no longer so */
+  keep(circumstances: string, works: boolean | undefined): Promise<void>;
 }
 
 /** All that the outcome of a probe depends on, as far as it can be told without one. */
 export function circumstances(rung: Rung, facts: HostFacts, { scratch = tmpdir() }: ProbeOptions): string {
   const helper = statSync(distPath('native/tsbuild-sandbox'), { throwIfNoEntry: false });
   const disk = statSync(scratch, { throwIfNoEntry: false });
-  const kernel = ['/proc/sys/kernel/random/boot_id', '/proc/self/attr/current', '/proc/self/ns/user'];
-  const known = [rung, facts, helper?.ino, helper?.mtimeMs, helper?.size, disk?.dev, ...kernel.map(readText)];
-  return JSON.stringify(known);
+  const kernel = ['/proc/sys/kernel/random/boot_id', '/proc/self/attr/current'].map(readText);
+  if (rung === 'userns' && facts.initialUserNamespace) kernel.push(...surroundings());
+  return JSON.stringify([rung, facts, helper?.ino, helper?.mtimeMs, helper?.size, disk?.dev, ...kernel]);
+}
+
+/** What of a container and of the machine's settings decides whether steps run in a user namespace. */
+function surroundings(): string[] {
+  const settings = userNamespaceSettings.map(readText);
+  const status = readText('/proc/self/status').match(/^(CapBnd|NoNewPrivs|Seccomp.*):.*$/gm) ?? [];
+  // A /proc of which parts are covered keeps the kernel from mounting a new one in a namespace.
+  const covers = readText('/proc/self/mountinfo')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((point) => /^\/(proc|sys)(\/|$)/.test(point));
+  return [...settings, ...status, ...covers];
 }
 
 type Findings = RungReport['findings'];
@@ -80,6 +93,22 @@ async function probeUserNamespace(facts: HostFacts, options: ProbeOptions): Prom
   }
   const denial = userNamespaceDenial(facts);
   if (denial) return missing('userns', [findingOf(denial)]);
+  const known = circumstances('userns', facts, options);
+  const before = await options.memory?.recall(known);
+  if (before === true) return { rung: 'userns', available: true, findings: [] };
+  if (before === false) return missing('userns', [triedBefore]);
+  const report = await tryUserNamespaces(facts, options);
+  await options.memory?.keep(known, report.available);
+  return report;
+}
+
+const triedBefore = {
+  what: 'steps did not run in a user namespace when that was last tried',
+  remedy: 'run `tsbuild doctor`, which tries it again and says why',
+};
+
+/** From outside of one. */
+async function tryUserNamespaces(facts: HostFacts, options: ProbeOptions): Promise<RungReport> {
   let last: 'map' | 'namespace' = 'map';
   for (const maps of candidates(idMaps(facts))) {
     const verdict = await tryUserNamespace(maps);

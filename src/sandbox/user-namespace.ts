@@ -73,16 +73,25 @@ export async function tryUserNamespace(maps: IdMaps): Promise<'works' | 'namespa
   return code !== null && helperFailures[code] === 'namespace' ? 'namespace' : 'map';
 }
 
+const settings = {
+  most: '/proc/sys/user/max_user_namespaces',
+  forAll: '/proc/sys/kernel/unprivileged_userns_clone',
+  restricted: '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
+} as const;
+
+/** Files of the kernel that say whether user namespaces can be had. */
+export const userNamespaceSettings: readonly string[] = Object.values(settings);
+
 /** A setting of the machine that forbids user namespaces, when there is one; with its remedy. */
 export function userNamespaceDenial(facts: HostFacts): TsbuildError | undefined {
   if (facts.uid === 0) return undefined;
-  if (readText('/proc/sys/user/max_user_namespaces').trim() === '0') {
+  if (readText(settings.most).trim() === '0') {
     return usernsDenied(
       'this machine permits no user namespaces',
       'run as root: sysctl -w user.max_user_namespaces=15000',
     );
   }
-  if (readText('/proc/sys/kernel/unprivileged_userns_clone').trim() === '0') {
+  if (readText(settings.forAll).trim() === '0') {
     return usernsDenied(
       'this kernel keeps user namespaces from ordinary users',
       'run as root: sysctl -w kernel.unprivileged_userns_clone=1',
@@ -94,7 +103,7 @@ export function userNamespaceDenial(facts: HostFacts): TsbuildError | undefined 
 /** Why one could not be made, after a try. */
 export function denied(verdict: 'works' | 'namespace' | 'map'): TsbuildError {
   if (verdict === 'namespace') {
-    if (readText('/proc/sys/kernel/apparmor_restrict_unprivileged_userns').trim() === '1') {
+    if (readText(settings.restricted).trim() === '1') {
       return usernsDenied(
         'AppArmor keeps unprivileged user namespaces from programs without a profile',
         'run as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give tsbuild-sandbox a profile with `userns,`',

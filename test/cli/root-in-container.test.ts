@@ -1,4 +1,5 @@
 /** Root of an ordinary container: without CAP_SYS_ADMIN, which is where a user namespace helps if one can be had. */
+import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cannotTest } from '../sandbox/support/step-runner.ts';
 import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
@@ -14,6 +15,9 @@ FROM base
 RUN mkdir /d && touch /d/old /made && chown 5:6 /made
 RUN rm -r /d && mkdir /d && touch /d/new
 `;
+
+/** What container engines do: parts of /proc are covered, so that the kernel mounts no new one in a namespace. */
+const covered = 'mount -t tmpfs none /proc/acpi 2>/dev/null || mount -t tmpfs none /proc/fs';
 
 let work: BuildWorkspace;
 let context: string;
@@ -48,10 +52,22 @@ describe.skipIf(reason !== undefined)(`root without CAP_SYS_ADMIN${reason ? ` (s
   });
 
   test('falls back to chroot where a namespace is to be had but steps do not run in it', async () => {
-    // What container engines do: parts of /proc are covered, so that the kernel mounts no new one in a namespace.
-    const masked = 'mount -t tmpfs none /proc/acpi 2>/dev/null || mount -t tmpfs none /proc/fs';
-    const built = await inContainer(['build', ...work.bases, '--progress=plain', '--no-cache', context], masked);
+    const built = await inContainer(['build', ...work.bases, '--progress=plain', '--no-cache', context], covered);
     expect(built.code, built.stderr).toBe(0);
     expect(built.stderr).toContain('isolation: chroot');
+  });
+
+  test.each([
+    ['that steps run in a namespace', 'true', 'userns'],
+    ['that they do not', covered, 'chroot'],
+  ])('remembers %s, and does not try again', async (_, before, rung) => {
+    const build = ['build', ...work.bases, '--progress=plain', '--no-cache', context];
+    await inContainer(build, before);
+    // On the same file system, so that what was found there still counts; to try anything in it fails.
+    const file = `${work.path}/no-folder`;
+    writeFileSync(file, '');
+    const second = await inContainer(build, `${before} && export TMPDIR=${file}`);
+    expect(second.code, second.stderr).toBe(0);
+    expect(second.stderr).toContain(`isolation: ${rung}`);
   });
 });

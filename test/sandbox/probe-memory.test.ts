@@ -1,11 +1,14 @@
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { probeMemory } from '../../src/builder/index.ts';
 import { ignoreEvents } from '../../src/core/index.ts';
 import { createSandbox, type ProbeMemory, type Sandbox, type StepSpec } from '../../src/sandbox/index.ts';
-import { temporaryFolder } from '../support/store.ts';
+import { temporaryFolder, temporaryStore } from '../support/store.ts';
 
-function memory(works: boolean): ProbeMemory & { readonly kept: [string, boolean][] } {
-  const kept: [string, boolean][] = [];
+type Known = boolean | undefined;
+
+function memory(works: Known): ProbeMemory & { readonly kept: [string, Known][] } {
+  const kept: [string, Known][] = [];
   return {
     kept,
     recall: async () => works,
@@ -23,7 +26,7 @@ async function open(remembered: ProbeMemory, scratch: string): Promise<Sandbox> 
 
 test('a probe that found a rung to work is remembered, and not run where that is known', async () => {
   const scratch = temporaryFolder('tsbuild-probe-memory-');
-  const first = memory(false);
+  const first = memory(undefined);
   await open(first, scratch);
   expect(first.kept.map(([, works]) => works)).toEqual([true]);
   expect(first.kept[0]?.[0]).toContain('"root"');
@@ -53,5 +56,19 @@ test('a step that cannot be set up makes what was remembered forgotten', async (
   };
   const running = sandbox.run(step, { signal: new AbortController().signal, onOutput: () => {} });
   await expect(running).rejects.toMatchObject({ code: expect.stringMatching(/^sandbox-/) });
-  expect(remembered.kept.map(([, works]) => works)).toEqual([false]);
+  expect(remembered.kept.map(([, works]) => works)).toEqual([undefined]);
+});
+
+test('what a store remembers is a success until it is forgotten, and a failure for an hour', async () => {
+  const store = await temporaryStore();
+  let now = 1_000_000_000_000;
+  const remembered = probeMemory(store, () => now);
+  expect(await remembered.recall('here')).toBeUndefined();
+  await remembered.keep('here', true);
+  await remembered.keep('there', false);
+  expect([await remembered.recall('here'), await remembered.recall('there')]).toEqual([true, false]);
+  now += 3_600_000;
+  expect([await remembered.recall('here'), await remembered.recall('there')]).toEqual([true, undefined]);
+  await remembered.keep('here', undefined);
+  expect(await remembered.recall('here')).toBeUndefined();
 });
