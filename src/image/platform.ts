@@ -2,7 +2,7 @@
  * Platforms: `os/arch[/variant]`, normalised as containerd's `platforms` package does, so that what users type, what
  * registries say and what BuildKit writes mean the same.
  */
-import { TsbuildError } from '../core/index.ts';
+import { nearest, TsbuildError } from '../core/index.ts';
 
 export interface Platform {
   readonly os: string;
@@ -38,10 +38,33 @@ export function parsePlatform(text: string, host: Platform): Platform {
       hint: 'Write os/arch or os/arch/variant, e.g. linux/amd64 or linux/arm/v7.',
     });
   }
-  if (second !== undefined)
+  if (second !== undefined) {
+    refuseMistyped(text, first, systems);
+    refuseMistyped(text, second, architectures);
     return normalizePlatform({ os: first, architecture: second, ...(third !== undefined && { variant: third }) });
-  if (isKnownOs(first.toLowerCase())) return normalizePlatform({ ...host, os: first });
+  }
+  if (systems.includes(first.toLowerCase())) return normalizePlatform({ ...host, os: first });
+  refuseMistyped(text, first, [...architectures, ...systems]);
   return normalizePlatform({ os: host.os, architecture: first });
+}
+
+const systems = ['linux', 'windows', 'darwin', 'macos', 'freebsd', 'netbsd', 'openbsd', 'wasip1', 'js'];
+
+/** Go's, and what is also said for them. */
+const architectures = [
+  ...['386', 'amd64', 'arm', 'arm64', 'loong64', 'mips', 'mips64', 'mips64le', 'mipsle', 'ppc64', 'ppc64le'],
+  ...['riscv64', 's390x', 'wasm', ...Object.keys(architectureAliases)],
+];
+
+/** A word that is near no known one may be a machine we do not know. */
+function refuseMistyped(text: string, word: string, known: readonly string[]): void {
+  const near = known.includes(word.toLowerCase()) ? undefined : nearest(word, known);
+  if (near === undefined) return;
+  throw new TsbuildError({
+    code: 'platform-invalid',
+    message: `${JSON.stringify(text)} is not a platform`,
+    hint: `Did you mean ${text.replace(word, near)}?`,
+  });
 }
 
 /** The canonical form: lower case, aliases resolved, the default variant left out (arm keeps v7, amd64/v1 and arm64/v8 go). */
@@ -97,8 +120,4 @@ export function parsePlatformObject(value: unknown, where: string): Platform {
     ...(typeof raw['os.version'] === 'string' && { 'os.version': raw['os.version'] }),
     ...(Array.isArray(raw['os.features']) && { 'os.features': raw['os.features'].map(String) }),
   };
-}
-
-function isKnownOs(os: string): boolean {
-  return ['linux', 'windows', 'darwin', 'macos', 'freebsd', 'netbsd', 'openbsd', 'wasip1', 'js'].includes(os);
 }

@@ -102,18 +102,38 @@ export function invalidFlag(flag: string, why: string, hint?: string): TsbuildEr
 export function oneOf<T extends string>(flag: string, value: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === value);
   if (found !== undefined) return found;
-  const near = nearest(value, choices);
   throw invalidFlag(
     flag,
     `${JSON.stringify(value)} is not one of ${choices.join(', ')}`,
-    near === undefined ? undefined : `Did you mean ${near}?`,
+    hintOf(nearest(value, choices)),
   );
+}
+
+/** A key of a `key=value` list that must be one of several. @throws TsbuildError `flag-invalid` */
+export function knownKey(flag: string, key: string, known: readonly string[]): string {
+  if (known.includes(key)) return key;
+  const near = nearest(key, known);
+  throw invalidFlag(
+    flag,
+    `there is no key ${JSON.stringify(key)}`,
+    hintOf(near) ?? `The keys are ${known.join(', ')}.`,
+  );
+}
+
+function hintOf(near: string | undefined): string | undefined {
+  return near === undefined ? undefined : `Did you mean ${near}?`;
 }
 
 /** Reads a switch's value the way docker does. */
 export function parseBoolean(flag: string, value: string): boolean {
   const truth = truths[value];
-  if (truth === undefined) throw invalidFlag(flag, `${JSON.stringify(value)} is neither true nor false`);
+  if (truth === undefined) {
+    throw invalidFlag(
+      flag,
+      `${JSON.stringify(value)} is neither true nor false`,
+      hintOf(nearest(value, ['true', 'false'])),
+    );
+  }
   return truth;
 }
 

@@ -3,17 +3,16 @@
  * Reference: docker buildx's exporter documentation; a bare path is `type=local`, a bare `-` is a tar on stdout.
  */
 import type { Annotation, ExportRequest } from '../../builder/index.ts';
-import { nearest } from '../../core/index.ts';
 import { type Platform, parseReference } from '../../image/index.ts';
 import { parseAnnotationKey } from './annotations.ts';
 import { parseKeyValues } from './csv.ts';
-import { invalidFlag, oneOf, parseBoolean } from './flag.ts';
+import { invalidFlag, knownKey, oneOf, parseBoolean } from './flag.ts';
 
 const flag = '--output';
 const kinds = ['local', 'tar', 'oci', 'docker', 'image', 'registry'] as const;
 
 /** Understood by docker buildx and without meaning here: there is no second image store to fill. */
-const ignoredKeys = new Set([
+const ignoredKeys = [
   'unpack',
   'store',
   'dangling-name-prefix',
@@ -23,7 +22,7 @@ const ignoredKeys = new Set([
   'platform-split',
   'context',
   'registry.insecure',
-]);
+];
 
 const knownKeys = [
   'type',
@@ -87,14 +86,7 @@ function fromFields(text: string, fields: ReturnType<typeof parseKeyValues>, hos
     if (annotation) annotations.push(annotation);
     else if (key === 'name') names.push(...value.split(',').filter(Boolean));
     else if (knownKeys.includes(key)) values.set(key, value);
-    else if (!ignoredKeys.has(key)) {
-      const near = nearest(key, knownKeys);
-      throw invalidFlag(
-        flag,
-        `there is no key ${JSON.stringify(key)}`,
-        near === undefined ? undefined : `Did you mean ${near}?`,
-      );
-    }
+    else knownKey(flag, key, [...knownKeys, ...ignoredKeys, 'annotation.KEY']);
   }
   const type = values.get('type');
   if (type === undefined)

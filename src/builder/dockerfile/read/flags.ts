@@ -81,6 +81,8 @@ export interface FlagValues {
   readonly truth: (name: string) => boolean | undefined;
 }
 
+const truths = ['true', 'false'];
+
 const noFlags: FlagValues = { one: () => undefined, all: () => [], truth: () => undefined };
 
 const code: ErrorCode = 'dockerfile-flag';
@@ -118,7 +120,9 @@ export function readFlags(
       continue;
     }
     if (kind === 'boolean' && value !== undefined && !/^(true|false)$/i.test(value)) {
-      report.error(code, whole, `--${name} is true or false, not '${value}'`, `Write --${name} or --${name}=false.`);
+      const meant = suggestion(nearest(value, truths));
+      const problem = `--${name} is true or false, not '${value}'${meant}`;
+      report.error(code, whole, problem, `Write --${name} or --${name}=false.`);
       continue;
     }
     // Quotes shift the value inside the flag; the range of the value then begins at the flag's `=` all the same.

@@ -205,7 +205,10 @@ function setField(key: string, written: string, value: string, draft: Draft): Mo
     case 'readwrite':
     case 'required': {
       const truth = goBool(value);
-      if (truth === undefined) return badValue(written, value, `Write ${written}=true or ${written}=false.`);
+      if (truth === undefined) {
+        const near = nearest(value, ['true', 'false']);
+        return badValue(written, value, `Write ${written}=true or ${written}=false.`, near);
+      }
       if (key === 'required') draft.required = truth;
       else draft.readOnly = key === 'readonly' ? truth : !truth;
       return undefined;
@@ -281,8 +284,8 @@ function notOneOf(what: string, value: string, options: readonly string[]): Moun
   };
 }
 
-function badValue(key: string, value: string, hint: string): MountProblem {
-  return { message: `'${value}' is not a value of the mount key '${key}'`, hint };
+function badValue(key: string, value: string, hint: string, near?: string): MountProblem {
+  return { message: `'${value}' is not a value of the mount key '${key}'${suggestion(near)}`, hint };
 }
 
 const sizeUnits: Readonly<Record<string, number>> = { k: 1, m: 2, g: 3, t: 4, p: 5 };

@@ -3,6 +3,7 @@
  * of them, even another comment or an empty line, ends them.
  */
 import { nearest, suggestion } from '../../../core/index.ts';
+import { ruleNames } from '../checks/rules.ts';
 import { isSpace, skipSpace } from '../expand/white-space.ts';
 import type { Report } from '../read/report.ts';
 import type { Directives } from '../types.ts';
@@ -31,7 +32,10 @@ export function readDirectives(text: string, from: number, byDefault: '\\' | '`'
   while (at < text.length) {
     const { end, next } = lineEnd(text, at);
     const directive = matchDirective(text, at, end);
-    if (directive === undefined) break;
+    if (directive === undefined) {
+      refuseMistyped(text, at, end, report);
+      break;
+    }
     const { name, value, valueAt } = directive;
     const valueEnd = valueAt + value.length;
     if (found.has(name)) {
@@ -129,14 +133,54 @@ function readCheck(value: string, valueAt: number, report: Report | undefined): 
         report?.error(
           'dockerfile-directive',
           range,
-          `'${given}' is not a value of error in the check directive`,
+          `'${given}' is not a value of error in the check directive${suggestion(nearest(given, ['true', 'false']))}`,
           'Write error=true or error=false.',
         );
       } else check.error = truth;
     } else if (key === 'skip' && given === 'all') check.skipAll = true;
-    else check[key] = given.split(',').map((rule) => rule.trim());
+    else {
+      check[key] = given.split(',').map((rule) => rule.trim());
+      refuseMistypedRules(check[key], range, report);
+    }
   }
   return check;
+}
+
+/** A name that is no rule's, nor near one, may be that of a rule BuildKit gets later: it is let pass, as BuildKit does. */
+function refuseMistypedRules(rules: readonly string[], range: [number, number], report: Report | undefined): void {
+  const known: readonly string[] = [...ruleNames, 'all'];
+  for (const rule of rules) {
+    const near = known.includes(rule) ? undefined : nearest(rule, known);
+    if (near === undefined) continue;
+    report?.error(
+      'dockerfile-directive',
+      range,
+      `there is no check '${rule}'${suggestion(near)}`,
+      `Write ${near}; docs/checks has them all.`,
+    );
+  }
+}
+
+/** What only the value of a directive looks like. Any other comment of the form `name=value` is none of ours. */
+const telling: Readonly<Record<Name, RegExp>> = {
+  syntax: /^[^\s]*docker\/dockerfile[^\s]*$/,
+  escape: /^[\\`]$/,
+  check: /^(?:skip|error|experimental)=/,
+};
+
+/** A mistyped directive is a comment to BuildKit, and what it asked for is not done, without a word. */
+function refuseMistyped(text: string, start: number, end: number, report: Report): void {
+  const [line = '', before = '', written = '', between = '', value = ''] =
+    /^(\s*#\s*)([a-z]+)(\s*=\s*)(.*)$/i.exec(text.slice(start, end).trimEnd()) ?? [];
+  const near = line === '' ? undefined : names.find((name) => name === nearest(written, names));
+  if (near === undefined || !telling[near].test(value)) return;
+  const nameAt = start + before.length;
+  report.error(
+    'dockerfile-directive',
+    [nameAt, nameAt + written.length],
+    `'${written}' is not a directive${suggestion(near)}`,
+    `Write # ${near}${between}${value}.`,
+  );
 }
 
 /** The spellings Go's ParseBool takes. */
