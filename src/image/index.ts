@@ -7,3 +7,4 @@ export * from './manifest.ts';
 export * from './media-types.ts';
 export * from './platform.ts';
 export * from './reference.ts';
+export * from './referrers.ts';

@@ -13,6 +13,7 @@ export { type ProxySettings, proxySettings } from './http/proxy.ts';
 export type { RetryPolicy } from './http/retry.ts';
 export type { Timeouts } from './http/transport.ts';
 export { type Access, anyone, onlyOwnersWrite, onlyUsers } from './serve/access.ts';
+export { addReferrer, referrersOf } from './serve/kept-referrers.ts';
 export { type RegistryServer, type RegistryServerOptions, serveRegistry } from './serve/registry-server.ts';
 export type { ServedRecord, ServedStorage } from './serve/storage.ts';
 export { parseUsers, type Users } from './serve/users.ts';

@@ -18,7 +18,9 @@ describe('an image address', () => {
     ['oci:dir/x:1', { kind: 'oci-layout', path: 'dir/x', name: '1' }],
     ['oci-layout:///abs/dir:tag', { kind: 'oci-layout', path: '/abs/dir', name: 'tag' }],
     [`oci-layout://dir@${digest}`, { kind: 'oci-layout', path: 'dir', name: digest }],
-    ['oci:a:b/c', { kind: 'oci-layout', path: 'a:b/c', name: undefined }],
+    ['oci:a:b/c', { kind: 'oci-layout', path: 'a', name: 'b/c' }],
+    ['oci:dir:example.com/app:1', { kind: 'oci-layout', path: 'dir', name: 'example.com/app:1' }],
+    [`oci:dir:app:1@${digest}`, { kind: 'oci-layout', path: 'dir', name: digest }],
     ['oci-archive:x.tar:v1', { kind: 'oci-archive', path: 'x.tar', name: 'v1' }],
     ['docker-archive:/x.tar:host:5000/a:1', { kind: 'docker-archive', path: '/x.tar', name: 'host:5000/a:1' }],
   ])('%s', (text, expected) => {

@@ -12,7 +12,7 @@ import {
 import type { ParsedFlags } from '../args/flag.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
-import { type CopySink, type CopySource, openCopySink, openCopySource } from '../ports/copy-places.ts';
+import { type CopySource, openCopySink, openCopySource } from '../ports/copy-places.ts';
 import { type ImageAddress, parseImageAddress } from '../ports/image-address.ts';
 import { startTransferStep, whileStep } from '../ports/transfer-steps.ts';
 import { wantedPlatform } from '../remote-image.ts';
@@ -42,6 +42,7 @@ export const copy: Command = {
   async run(flags, session) {
     const [from, to] = flags.positionals.map(parseImageAddress);
     if (!from || !to) return 2;
+    checkWishes(from, to, flags);
     const digest = await withProgress(session, progressOf(flags, session.env), 'Copying', (events) =>
       copyImage(from, to, flags, session, events),
     );
@@ -61,7 +62,6 @@ async function copyImage(
   return await withWiring(session, events, async (wiring) => {
     const source = await openCopySource(wiring, from, signal);
     const sink = await openCopySink(wiring, to);
-    checkWishes(flags, source, sink);
     const target = await targetOf(source, flags, signal);
     const step = startTransferStep(events, now, 'copy', `copy ${flags.positionals.join(' to ')}`);
     await whileStep(step, async () => {
@@ -80,27 +80,29 @@ async function copyImage(
             },
           }),
       });
-      await sink.name(target, session);
       for (const referrer of found.values()) await sink.keepReferrer?.(referrer, session);
+      await sink.name(target, session);
     });
     return target.digest;
   });
 }
 
-function checkWishes(flags: ParsedFlags, source: CopySource, sink: CopySink): void {
-  const [from = '', to = ''] = flags.positionals;
-  if (flags.on('all-platforms') && sink.single) {
+/** Before anything is opened: what a place cannot hold. */
+function checkWishes(from: ImageAddress, to: ImageAddress, flags: ParsedFlags): void {
+  const isPlain = ({ kind }: ImageAddress) => kind === 'docker-archive' || kind === 'engine';
+  const [source = '', destination = ''] = flags.positionals;
+  if (flags.on('all-platforms') && isPlain(to)) {
     throw new TsbuildError({
       code: 'usage',
-      message: `${to} holds one platform of an image`,
+      message: `${destination} holds one platform of an image`,
       hint: 'Leave out --all-platforms, or copy to oci-archive:FILE.',
     });
   }
-  if (flags.on('referrers') && !(source.referrers && sink.keepReferrer)) {
+  if (flags.on('referrers') && (isPlain(from) || isPlain(to))) {
     throw new TsbuildError({
       code: 'usage',
-      message: `${source.referrers ? to : from} does not keep what refers to an image`,
-      hint: '--referrers works between registries, and oci: directories.',
+      message: `${isPlain(from) ? source : destination} does not keep what refers to an image`,
+      hint: 'Leave out --referrers, or use a registry, the store (store://NAME), oci:DIR or oci-archive:FILE.',
     });
   }
 }

@@ -1,7 +1,7 @@
 /** `tsbuild images`: what the store holds, in docker's columns. */
 
 import { hostPlatform, isTsbuildError } from '../../core/index.ts';
-import { familiarReference, parseReference, type Reference } from '../../image/index.ts';
+import { familiarReference, isReferrersTag, parseReference, type Reference } from '../../image/index.ts';
 import type { LocalStore, StoredImage } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
 import { type Column, renderRecords } from '../print-records.ts';
@@ -103,14 +103,10 @@ function withoutParts(images: readonly StoredImage[]): readonly StoredImage[] {
   );
   return named.flatMap(({ image, reference }) => {
     if (reference === undefined) return image;
-    const isPart =
-      reference.tag === undefined ? tagged.has(repositoryOf(reference)) : listOfReferrers.test(reference.tag);
+    const isPart = reference.tag === undefined ? tagged.has(repositoryOf(reference)) : isReferrersTag(reference.tag);
     return isPart ? [] : image;
   });
 }
-
-/** Distribution spec, "Referrers Tag Schema". */
-const listOfReferrers = /^sha256-[0-9a-f]{64}$/;
 
 function isNamed(image: StoredImage, wanted: string): boolean {
   if (image.name === undefined) return false;

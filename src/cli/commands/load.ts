@@ -1,6 +1,16 @@
 /** `tsbuild load`: images out of an archive into the store. */
 import { TsbuildError } from '../../core/index.ts';
-import { copyGraph, familiarReference, isPlatformImage, parseReference } from '../../image/index.ts';
+import {
+  copyGraph,
+  type Descriptor,
+  type Digest,
+  familiarReference,
+  isPlatformImage,
+  parseManifest,
+  parseReference,
+  readManifest,
+} from '../../image/index.ts';
+import type { LocalStore } from '../../layers/index.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
 import { startTransferStep, whileStep } from '../ports/transfer-steps.ts';
@@ -40,13 +50,27 @@ export const load: Command = {
               ? await openOciLayout(input, signal)
               : await openArchive(fromStdin ? session.stdin() : input, { signal, draft: store.draftPath() });
           const lines: string[] = [];
-          for (const { target, names } of archive.images) {
-            const missing = new Set<string>();
+          /** Names of the images that a manifest belongs to. */
+          const owners = new Map<Digest, readonly string[]>();
+          // What refers to an image comes after it.
+          const images = archive.images.toSorted((a, b) => Number(a.names.length === 0) - Number(b.names.length === 0));
+          for (const { target, names } of images) {
+            owners.set(target.digest, names);
             await copyGraph(archive, store, target, {
               signal,
               onBlob: step.onBlob,
-              select: (child) => !missing.has(child.digest) && isPlatformImage(child),
+              select: (child) => {
+                owners.set(child.digest, names);
+                return isPlatformImage(child);
+              },
             });
+            const beside = names.length === 0 ? await subjectOwners(store, target, owners, signal) : [];
+            if (beside.length > 0) {
+              const { keepStoredReferrer } = await import('../ports/stored-referrers.ts');
+              for (const name of beside) await keepStoredReferrer(store, target, parseReference(name), signal);
+              owners.set(target.digest, beside);
+              continue;
+            }
             for (const name of names) await store.tagImage(target, parseReference(name));
             if (names.length === 0) await store.listUnnamed(target);
             lines.push(
@@ -61,6 +85,17 @@ export const load: Command = {
     return 0;
   },
 };
+
+/** Of what refers to an image that came before it, the names of that image. */
+async function subjectOwners(
+  store: LocalStore,
+  target: Descriptor,
+  owners: ReadonlyMap<Digest, readonly string[]>,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { subject } = parseManifest(await readManifest(store, target, signal), target.mediaType);
+  return (subject && owners.get(subject.digest)) ?? [];
+}
 
 async function isDirectory(path: string): Promise<boolean> {
   const { stat } = await import('node:fs/promises');

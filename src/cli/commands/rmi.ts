@@ -1,6 +1,6 @@
 /** `tsbuild rmi`: takes names off images. Blobs go with `tsbuild prune`. */
 import { TsbuildError } from '../../core/index.ts';
-import { familiarReference, parseReference } from '../../image/index.ts';
+import { type Descriptor, familiarReference, isReferrersTag, parseReference } from '../../image/index.ts';
 import type { LocalStore } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
 import { reportFailure } from '../report-failure.ts';
@@ -49,6 +49,7 @@ async function remove(store: LocalStore, word: string, force: boolean, signal: A
   const named = names.find((name) => isName(word, name));
   if (named !== undefined && names.length > 1) {
     await store.untagImage(parseReference(named));
+    await forgetReferrers(store, image.target, [named], signal);
     return [`Untagged: ${short(named)}`];
   }
   if (named === undefined && names.length > 1 && !force) {
@@ -59,7 +60,21 @@ async function remove(store: LocalStore, word: string, force: boolean, signal: A
     });
   }
   await store.unlistImage(image.target.digest);
+  await forgetReferrers(store, image.target, names, signal);
   return [...names.map((name) => `Untagged: ${short(name)}`), `Deleted: ${image.target.digest}`];
+}
+
+/** What refers to an image goes with its last name in a repository. */
+async function forgetReferrers(
+  store: LocalStore,
+  target: Descriptor,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const lists = (await store.images()).some(({ name }) => isReferrersTag(name?.slice(name.lastIndexOf(':') + 1) ?? ''));
+  if (!lists) return;
+  const { forgetStoredReferrers } = await import('../ports/stored-referrers.ts');
+  for (const name of names) await forgetStoredReferrers(store, target, name, signal);
 }
 
 function isName(word: string, name: string): boolean {

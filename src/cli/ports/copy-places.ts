@@ -3,12 +3,14 @@ import {
   type BlobSink,
   type BlobSource,
   type Descriptor,
+  type Digest,
   formatReference,
   parseManifest,
   parseReference,
   readManifest,
+  referrersTag,
 } from '../../image/index.ts';
-import type { ImageArchive } from '../../layers/index.ts';
+import type { ImageArchive, SavedImage } from '../../layers/index.ts';
 import { writeOutput } from '../output-file.ts';
 import type { Session } from '../session.ts';
 import type { Wiring } from '../wire.ts';
@@ -26,12 +28,10 @@ export interface CopySource {
 
 export interface CopySink {
   readonly sink: BlobSink;
-  /** Gives the copy its name. */
+  /** Gives the copy its name: the last that is done. */
   readonly name: (target: Descriptor, session: Session) => Promise<void>;
   /** Makes a copied referrer findable; undefined where a place does not keep them. */
   readonly keepReferrer?: (referrer: Descriptor, session: Session) => Promise<void>;
-  /** The place holds one platform of an image. */
-  readonly single?: boolean;
 }
 
 export async function openCopySource(wiring: Wiring, address: ImageAddress, signal: AbortSignal): Promise<CopySource> {
@@ -44,7 +44,15 @@ export async function openCopySource(wiring: Wiring, address: ImageAddress, sign
       referrers: (subject, inner) => repository.referrers(subject.digest, { signal: inner }),
     };
   }
-  if (address.kind === 'store') return { source: await wiring.store(), name: address.name };
+  if (address.kind === 'store') {
+    const store = await wiring.store();
+    return {
+      source: store,
+      name: address.name,
+      referrers: async ({ digest }, inner) =>
+        (await import('./stored-referrers.ts')).storedReferrers(store, digest, inner),
+    };
+  }
   const archive = await wiring.openAddress(address, signal);
   return {
     source: archive,
@@ -72,7 +80,12 @@ export async function openCopySink(wiring: Wiring, address: ImageAddress): Promi
     case 'store': {
       const store = await wiring.store();
       const reference = parseReference(address.name);
-      return { sink: store, name: (target) => store.tagImage(target, reference) };
+      return {
+        sink: store,
+        name: (target) => store.tagImage(target, reference),
+        keepReferrer: async (referrer, { signal }) =>
+          (await import('./stored-referrers.ts')).keepStoredReferrer(store, referrer, reference, signal),
+      };
     }
     case 'oci-layout': {
       const { openOciLayoutSink } = await import('../../layers/index.ts');
@@ -88,13 +101,21 @@ export async function openCopySink(wiring: Wiring, address: ImageAddress): Promi
     case 'docker-archive': {
       // An archive is written in one go: the store holds the image until then.
       const [store, layers] = await Promise.all([wiring.store(), import('../../layers/index.ts')]);
-      const write = address.kind === 'oci-archive' ? layers.writeOciArchive : layers.writeDockerArchive;
+      const isOci = address.kind === 'oci-archive';
+      const write = isOci ? layers.writeOciArchive : layers.writeDockerArchive;
       const names = address.name === undefined ? [] : [formatReference(parseReference(address.name))];
+      const referrers: SavedImage[] = [];
       return {
         sink: store,
-        single: address.kind === 'docker-archive',
         name: (target, session) =>
-          writeOutput(address.path, session, (out) => write(store, [{ target, names }], out, session.signal)),
+          writeOutput(address.path, session, (out) =>
+            write(store, [{ target, names }, ...referrers], out, session.signal),
+          ),
+        ...(isOci && {
+          keepReferrer: async (referrer) => {
+            referrers.push({ target: referrer, names: [] });
+          },
+        }),
       };
     }
     case 'engine': {
@@ -106,7 +127,6 @@ export async function openCopySink(wiring: Wiring, address: ImageAddress): Promi
       const names = [formatReference(parseReference(address.name))];
       return {
         sink: store,
-        single: true,
         name: (target, { signal }) =>
           engine.loadImage((out, inner) => writeDockerArchive(store, [{ target, names }], out, inner), signal),
       };
@@ -114,12 +134,23 @@ export async function openCopySink(wiring: Wiring, address: ImageAddress): Promi
   }
 }
 
-/** What a layout lists beside the image and says that it refers to it. */
-async function listedReferrers(archive: ImageArchive, subject: Descriptor, signal: AbortSignal): Promise<Descriptor[]> {
-  const found: Descriptor[] = [];
+/**
+ * What a layout lists beside the image and says that it refers to it, and what is on the list that other tools keep there
+ * as in a registry without the API (distribution spec, "Referrers Tag Schema").
+ */
+async function listedReferrers(
+  archive: ImageArchive,
+  subject: Descriptor,
+  signal: AbortSignal,
+): Promise<readonly Descriptor[]> {
+  const found = new Map<Digest, Descriptor>();
   for (const { target } of archive.images) {
     const document = parseManifest(await readManifest(archive, target, signal), target.mediaType);
-    if (document.subject?.digest === subject.digest) found.push(target);
+    if (document.subject?.digest === subject.digest) found.set(target.digest, target);
   }
-  return found;
+  for (const { target } of archive.tagged(referrersTag(subject.digest))) {
+    const list = parseManifest(await readManifest(archive, target, signal), target.mediaType);
+    if (list.kind === 'index') for (const item of list.manifests) found.set(item.digest, item);
+  }
+  return [...found.values()];
 }

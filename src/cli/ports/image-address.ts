@@ -61,14 +61,13 @@ function engineAddress(rest: string, text: string): ImageAddress {
   });
 }
 
-/** `PATH[:name][@digest]`. A colon before the last slash belongs to the path. */
+/** `PATH[:NAME][@DIGEST]`. As for skopeo and buildx a path has no colon: a name may be whole, `oci:DIR:host/app:1`. */
 function fileAddress(kind: 'oci-layout' | 'oci-archive' | 'docker-archive', rest: string, text: string): ImageAddress {
   const at = rest.lastIndexOf('@');
   const digest = at < 0 ? undefined : rest.slice(at + 1);
   const named = at < 0 ? rest : rest.slice(0, at);
-  // In a docker archive the name is a whole reference: everything after the first colon.
-  const colon = kind === 'docker-archive' ? named.indexOf(':') : named.lastIndexOf(':');
-  const hasName = kind === 'docker-archive' ? colon >= 0 : colon > named.lastIndexOf('/');
+  const colon = named.indexOf(':');
+  const hasName = colon >= 0;
   const path = hasName ? named.slice(0, colon) : named;
   if (path === '' || (digest !== undefined && !isDigest(digest))) {
     throw new TsbuildError({

@@ -9,10 +9,11 @@ import { type Digest, familiarReference, parseReference, type Reference } from '
 import type { LocalStore, StoredImage } from '../../layers/index.ts';
 import type { ServedRecord, ServedStorage } from '../../registry/index.ts';
 
-export function servedStore(store: LocalStore): ServedStorage {
+/** @param everyName also images of hosts with a port, for whoever needs no path */
+export function servedStore(store: LocalStore, everyName = false): ServedStorage {
   /** Sizes of what was put here: the file of a blob gets its final name a little later. */
   const written = new Map<Digest, number>();
-  const recordsOf = (images: readonly StoredImage[]) => images.flatMap((image) => recordOf(image) ?? []);
+  const recordsOf = (images: readonly StoredImage[]) => images.flatMap((image) => recordOf(image, everyName) ?? []);
   const sizeOf = async (digest: Digest): Promise<number | undefined> => {
     if (!store.hasBlob(digest)) return undefined;
     return statSync(store.blobPath(digest), { throwIfNoEntry: false })?.size ?? written.get(digest);
@@ -56,10 +57,10 @@ export function servedStore(store: LocalStore): ServedStorage {
   };
 }
 
-function recordOf({ name, target }: StoredImage): ServedRecord | undefined {
+function recordOf({ name, target }: StoredImage, everyName: boolean): ServedRecord | undefined {
   if (name === undefined) return undefined;
   const { registry, repository, tag } = parseReference(name);
-  if (registry.includes(':') || registry !== registry.toLowerCase()) return undefined;
+  if (!everyName && (registry.includes(':') || registry !== registry.toLowerCase())) return undefined;
   return { repository: familiarReference({ registry, repository }), tag, target };
 }
 

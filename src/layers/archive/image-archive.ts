@@ -11,9 +11,12 @@ import {
   digestHex,
   familiarReference,
   isDigest,
+  isDocumentType,
+  isReferrersTag,
   maxManifestBytes,
   parseManifest,
   parseReference,
+  readManifest,
 } from '../../image/index.ts';
 import { blobMissing, sizeMismatch } from '../store/failures.ts';
 import { annotatedName, imageName, refNameAnnotation } from '../store/image-list.ts';
@@ -28,6 +31,8 @@ export interface ArchivedImage {
 export interface ImageArchive extends BlobSource, AsyncDisposable {
   /** In the archive's order, each target once. */
   readonly images: readonly ArchivedImage[];
+  /** What is listed under a tag, as it stands there. */
+  tagged(tag: string): readonly ArchivedImage[];
   /** Whether the content is in the archive; an index may name platforms that are not. */
   has(descriptor: Descriptor): Promise<boolean>;
 }
@@ -64,6 +69,7 @@ export function imageArchive(content: ArchiveContent): ImageArchive {
   const archive: ImageArchive = {
     name,
     images: grouped(entries),
+    tagged: (tag) => grouped(entries.filter(({ refName }) => refName === tag)),
     has: async ({ digest }) => (await sizeOf(digest)) !== undefined,
     open: async (descriptor, signal) => {
       const { digest } = descriptor;
@@ -75,7 +81,9 @@ export function imageArchive(content: ArchiveContent): ImageArchive {
       return verified(bytes, digest, name);
     },
     resolve: async (reference, signal) =>
-      choose(entries, reference, name) ?? (await unlisted(archive, reference, sizeOf, signal)) ?? notFound(),
+      choose(reference === '' ? await independent(archive, entries, signal) : entries, reference, name) ??
+      (await unlisted(archive, reference, sizeOf, signal)) ??
+      notFound(),
     [Symbol.asyncDispose]: () => files[Symbol.asyncDispose](),
   };
   return archive;
@@ -124,6 +132,23 @@ function choose(entries: readonly ArchiveEntry[], reference: string, place: stri
     message: `${place} has ${digests.size} images${wanted === '' ? '' : ` that ${wanted} may mean`}`,
     hint: `Name one of them: ${namesOf(matches).join(', ')}.`,
   });
+}
+
+/** Without what refers to another one: a signature beside an image does not make it unclear which image is meant. */
+async function independent(
+  archive: ImageArchive,
+  entries: readonly ArchiveEntry[],
+  signal: AbortSignal,
+): Promise<readonly ArchiveEntry[]> {
+  if (archive.images.length < 2) return entries;
+  const dependent = new Set<Digest>();
+  for (const { target } of archive.images) {
+    if (!isDocumentType(target.mediaType) || !(await archive.has(target))) continue;
+    if (parseManifest(await readManifest(archive, target, signal), target.mediaType).subject)
+      dependent.add(target.digest);
+  }
+  const rest = entries.filter(({ target, refName }) => !dependent.has(target.digest) && !isReferrersTag(refName ?? ''));
+  return rest.length > 0 ? rest : entries;
 }
 
 function firstMatches(attempts: readonly (readonly ArchiveEntry[])[]): readonly ArchiveEntry[] {

@@ -6,13 +6,13 @@ import { Limiter } from '../../core/index.ts';
 import {
   type Descriptor,
   type Digest,
-  digestAlgorithm,
-  digestHex,
   digestOf,
   type ImageIndex,
   mediaTypes,
   parseDescriptor,
   parseManifest,
+  referrerEntry,
+  referrersTag,
   serializeManifest,
 } from '../../image/index.ts';
 import { isNotFound, isRegistryError } from '../errors.ts';
@@ -65,7 +65,7 @@ export class Referrers {
     await this.#writing.run(signal, async () => {
       const existing = await this.#listed(subject.digest, signal);
       if (existing.some((other) => other.digest === descriptor.digest)) return;
-      const manifests = [...existing, entryOf(descriptor, document)];
+      const manifests = [...existing, referrerEntry(descriptor, document)];
       const list: ImageIndex = { kind: 'index', mediaType: mediaTypes.ociIndex, manifests };
       const content = serializeManifest(list);
       const listed = { mediaType: mediaTypes.ociIndex, digest: digestOf(content), size: content.byteLength };
@@ -86,26 +86,9 @@ export class Referrers {
   }
 }
 
-/** `sha256-<hex>`: the tag of the fallback index (distribution spec, "Referrers Tag Schema"). */
-export function referrersTag(digest: Digest): string {
-  return `${digestAlgorithm(digest)}-${digestHex(digest)}`;
-}
-
 function descriptorsOf(document: Record<string, unknown>): readonly Descriptor[] {
   if (!Array.isArray(document.manifests)) return [];
   return document.manifests.map((item, i) => parseDescriptor(item, `manifests[${i}]`));
-}
-
-/** The entry a manifest gets in the list of its subject's referrers. */
-export function entryOf(descriptor: Descriptor, document: ReturnType<typeof parseManifest>): Descriptor {
-  const type = document.artifactType ?? (document.kind === 'manifest' ? document.config.mediaType : undefined);
-  return {
-    mediaType: descriptor.mediaType,
-    digest: descriptor.digest,
-    size: descriptor.size,
-    ...(type !== undefined && { artifactType: type }),
-    ...(document.annotations && { annotations: document.annotations }),
-  };
 }
 
 /** 404 from a registry without the API, 400 and 405 from some proxies in front of one. */

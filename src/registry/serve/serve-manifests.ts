@@ -1,33 +1,28 @@
-/**
- * Manifests, tags and referrers of the server. Referrers are kept as the spec's fallback index under a tag, so that what
- * is served remains an ordinary set of images and survives a restart.
- */
+/** Manifests, tags and referrers of the server. */
 import { isTsbuildError, type Limiter } from '../../core/index.ts';
 import {
   childrenOf,
   createDigestHasher,
   type Descriptor,
   type Digest,
-  describe,
   digestAlgorithm,
   type ImageIndex,
   type ImageManifest,
   isDigest,
   isIndexType,
   isManifestType,
+  isReferrersTag,
   maxManifestBytes,
   mediaTypes,
   parseManifest,
-  serializeManifest,
+  referrerEntry,
 } from '../../image/index.ts';
-import { entryOf, referrersTag } from '../client/referrers.ts';
 import { Refusal, sendEmpty, sendJson } from './answer.ts';
+import { addReferrer, bytesOf, forgetReferrer, oneChunk, recordsOf, referrersOf } from './kept-referrers.ts';
 import type { Exchange } from './serve-blobs.ts';
-import type { ServedRecord, ServedStorage } from './storage.ts';
+import type { ServedStorage } from './storage.ts';
 
 const maxDepth = 4;
-/** See `referrersTag`. */
-const fallbackTag = /^sha(256-[0-9a-f]{64}|512-[0-9a-f]{128})$/;
 
 export async function readManifest(
   storage: ServedStorage,
@@ -68,7 +63,7 @@ export async function writeManifest(
     }
     await storage.content.put(target, async () => oneChunk(bytes), { signal });
     await storage.record({ repository, tag: isDigest(reference) ? undefined : reference, target });
-    if (subject) await addReferrer(storage, repository, subject, entryOf(target, document), signal);
+    if (subject) await addReferrer(storage, repository, subject, referrerEntry(target, document), signal);
   });
   sendEmpty(response, 201, {
     location: `/v2/${repository}/manifests/${target.digest}`,
@@ -103,7 +98,7 @@ export async function listTags(
   const own = await recordsOf(storage, repository);
   if (own.length === 0) throw new Refusal(404, 'NAME_UNKNOWN', 'no such repository');
   // The lists of referrers are had by their own request; that they are kept under tags is nobody's concern.
-  const tags = own.flatMap(({ tag }) => (tag === undefined || fallbackTag.test(tag) ? [] : [tag])).sort();
+  const tags = own.flatMap(({ tag }) => (tag === undefined || isReferrersTag(tag) ? [] : [tag])).sort();
   const { items, next } = page(tags, query);
   sendJson(response, 200, { name: repository, tags: items }, link(`/v2/${repository}/tags/list`, next));
 }
@@ -131,69 +126,6 @@ export async function listReferrers(
   sendJson(response, 200, document, headers);
 }
 
-async function addReferrer(
-  storage: ServedStorage,
-  repository: string,
-  subject: Descriptor,
-  entry: Descriptor,
-  signal: AbortSignal,
-): Promise<void> {
-  const existing = await referrersOf(storage, repository, subject.digest, signal);
-  if (existing.some(({ digest }) => digest === entry.digest)) return;
-  await keepReferrers(storage, repository, referrersTag(subject.digest), [...existing, entry], signal);
-}
-
-/** Takes a manifest that has left the repository off every list of referrers, which would hold its content. */
-async function forgetReferrer(
-  storage: ServedStorage,
-  repository: string,
-  digest: Digest,
-  signal: AbortSignal,
-): Promise<void> {
-  const own = await recordsOf(storage, repository);
-  if (own.some(({ target }) => target.digest === digest)) return;
-  for (const { tag, target } of own) {
-    if (tag === undefined || !fallbackTag.test(tag)) continue;
-    const listed = await listedIn(storage, target, signal);
-    const rest = listed.filter((item) => item.digest !== digest);
-    if (rest.length < listed.length) await keepReferrers(storage, repository, tag, rest, signal);
-  }
-}
-
-async function keepReferrers(
-  storage: ServedStorage,
-  repository: string,
-  tag: string,
-  manifests: readonly Descriptor[],
-  signal: AbortSignal,
-): Promise<void> {
-  if (manifests.length === 0) return await storage.forget(repository, { tag });
-  const bytes = serializeManifest({ kind: 'index', mediaType: mediaTypes.ociIndex, manifests });
-  if (bytes.byteLength > maxManifestBytes) throw new Refusal(413, 'SIZE_INVALID', 'too much refers to this manifest');
-  const target = describe(mediaTypes.ociIndex, bytes);
-  await storage.content.put(target, async () => oneChunk(bytes), { signal });
-  await storage.record({ repository, tag, target });
-}
-
-/** Those whose manifest is still in the repository. */
-async function referrersOf(
-  storage: ServedStorage,
-  repository: string,
-  digest: Digest,
-  signal: AbortSignal,
-): Promise<readonly Descriptor[]> {
-  const own = await recordsOf(storage, repository);
-  const list = own.find(({ tag }) => tag === referrersTag(digest))?.target;
-  if (!list) return [];
-  const present = new Set(own.map(({ target }) => target.digest));
-  return (await listedIn(storage, list, signal)).filter((item) => present.has(item.digest));
-}
-
-async function listedIn(storage: ServedStorage, list: Descriptor, signal: AbortSignal): Promise<readonly Descriptor[]> {
-  const document = parseManifest(await bytesOf(storage, list, signal), list.mediaType);
-  return document.kind === 'index' ? document.manifests : [];
-}
-
 /** By tag, by digest of what a record names, or by digest of something below an index of this repository. */
 async function findManifest(
   storage: ServedStorage,
@@ -204,7 +136,7 @@ async function findManifest(
   const own = await recordsOf(storage, repository);
   const named = own.find(({ tag, target }) => tag === reference || target.digest === reference)?.target;
   if (named || !isDigest(reference)) return named;
-  let level = own.flatMap(({ tag, target }) => (tag !== undefined && fallbackTag.test(tag) ? [] : [target]));
+  let level = own.flatMap(({ tag, target }) => (tag !== undefined && isReferrersTag(tag) ? [] : [target]));
   for (let depth = 0; depth < maxDepth && level.length > 0; depth += 1) {
     const below: Descriptor[] = [];
     for (const index of level.filter(({ mediaType }) => isIndexType(mediaType))) {
@@ -216,16 +148,6 @@ async function findManifest(
     level = below;
   }
   return undefined;
-}
-
-async function recordsOf(storage: ServedStorage, repository: string): Promise<readonly ServedRecord[]> {
-  return (await storage.records()).filter((record) => record.repository === repository);
-}
-
-async function bytesOf(storage: ServedStorage, target: Descriptor, signal: AbortSignal): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of await storage.content.open(target, signal)) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
 
 async function readBounded(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
@@ -278,8 +200,4 @@ function page(
 
 function link(path: string, next: string | undefined): Record<string, string> {
   return next === undefined ? {} : { link: `<${path}?${next}>; rel="next"` };
-}
-
-async function* oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }
