@@ -100,6 +100,34 @@ test('a cache that this machine has is used as it is', async () => {
   expect(kept(stderr)).toBe('own more');
 });
 
+test.each(['locked', 'private'])(
+  'a %s cache is not left elsewhere while another build has it',
+  async (sharing) => {
+    const home = `${work.path}/home-${sharing}`;
+    const cache = `--mount=type=cache,id=things,target=/cache,sharing=${sharing}`;
+    const signs = '--mount=type=cache,id=signs,target=/signs';
+    const first = work.context(`first-${sharing}`, {
+      Dockerfile: `FROM base
+RUN ${cache} echo first > /cache/list
+RUN ${signs} touch /signs/used; until [ -e /signs/taken ]; do sleep 0.05; done
+`,
+    });
+    const second = work.context(`second-${sharing}`, {
+      Dockerfile: `FROM base
+RUN ${signs} until [ -e /signs/used ]; do sleep 0.05; done
+RUN ${cache} ${signs} echo half >> /cache/list; touch /signs/taken; sleep 1; echo whole >> /cache/list
+`,
+    });
+    const place = `path=${work.path}/dir-${sharing}`;
+    await Promise.all([
+      work.build(first, [`--cache-mount=id=things,${place}`], { home }),
+      work.build(second, [], { home }),
+    ]);
+    expect(kept((await elsewhere('', `--cache-mount=id=things,${place}`)).stderr)).toBe('first half whole');
+  },
+  60_000,
+);
+
 test('what cannot be had is said, and the build goes on with an empty cache', async () => {
   const image = `${work.path}/image`;
   await work.build(context, ['-o', `type=oci,tar=false,dest=${image}`, '-t', 'cache-mount:1']);

@@ -15,7 +15,7 @@ import {
   readManifest,
   serializeManifest,
 } from '../../image/index.ts';
-import { exportTree } from '../../layers/index.ts';
+import { exportTree, type WrittenLayer } from '../../layers/index.ts';
 import type { Plan } from '../plan/index.ts';
 import type { BuildPorts, BuildRequest, CacheMountPlace, CachePlace, KeptCacheMount } from '../types.ts';
 
@@ -25,13 +25,18 @@ const diffIdAnnotation = 'dev.tsbuild.diff-id';
 /** Codes that say there is nothing yet, as before the first build. */
 const absent: ReadonlySet<string> = new Set(['image-not-found', 'registry-not-found', 'image-archive-invalid']);
 
+interface UsedCache {
+  readonly folder: string;
+  readonly lock: string | undefined;
+}
+
 const emptyConfig = Buffer.from('{}');
 
 export class KeptCacheMounts {
   readonly #kept: ReadonlyMap<string, KeptCacheMount>;
   readonly #ports: BuildPorts;
-  /** Directories of the caches that steps of this build had, by ID. */
-  readonly #used = new Map<string, string>();
+  /** What steps of this build had, by ID. */
+  readonly #used = new Map<string, UsedCache>();
 
   constructor({ cacheMounts, buildArgs }: BuildRequest, ports: BuildPorts) {
     // As the planner names them.
@@ -71,19 +76,22 @@ export class KeptCacheMounts {
     }
   }
 
-  /** A step of this build has it. */
-  use(id: string, folder: string): void {
-    if (this.#kept.has(id) && !this.#used.has(id)) this.#used.set(id, folder);
+  /**
+   * A step of this build has it.
+   * @param lock the store's lock that keeps others out of it; undefined when it is everybody's
+   */
+  use(id: string, folder: string, lock: string | undefined): void {
+    if (this.#kept.has(id) && !this.#used.has(id)) this.#used.set(id, { folder, lock });
   }
 
   /** After the last step. Caches that no step had are as they were. */
   async leave(): Promise<void> {
-    for (const [id, folder] of this.#used) {
+    for (const [id, used] of this.#used) {
       const kept = this.#kept.get(id);
       if (!kept?.to) continue;
       const { to } = kept;
       try {
-        await this.#step(`export cache mount ${kept.id} to ${placeName(to)}`, () => this.#export(to, folder));
+        await this.#step(`export cache mount ${kept.id} to ${placeName(to)}`, () => this.#export(to, used));
       } catch (error) {
         if (!kept.ignoreError || !isTsbuildError(error) || this.#ports.signal.aborted) throw error;
         this.#notice('warning', `the cache mount ${kept.id} was not exported: ${error.message}`);
@@ -102,9 +110,9 @@ export class KeptCacheMounts {
     return true;
   }
 
-  async #export(place: CacheMountPlace, folder: string): Promise<void> {
+  async #export(place: CacheMountPlace, used: UsedCache): Promise<void> {
     const { store, signal } = this.#ports;
-    const written = await store.layerOf(folder, signal);
+    const written = await this.#read(used);
     // What is there and no cache mount is replaced, as any artifact of that name would be.
     const before = await this.#find(place, signal).catch(() => undefined);
     if (before?.diffId === written.diffId) return;
@@ -119,6 +127,17 @@ export class KeptCacheMounts {
     await sink.put(descriptor, async () => once(bytes), { signal });
     await sink.tag(descriptor, name, signal);
     await tidy?.();
+  }
+
+  /** As it is between two steps: another build may have it by now. */
+  async #read({ folder, lock }: UsedCache): Promise<WrittenLayer> {
+    const { store, signal } = this.#ports;
+    const held = lock === undefined ? undefined : await store.lock(lock, 'exclusive', signal);
+    try {
+      return await store.layerOf(folder, signal);
+    } finally {
+      await held?.[Symbol.asyncDispose]();
+    }
   }
 
   async #find(place: CacheMountPlace, signal: AbortSignal) {

@@ -147,14 +147,14 @@ async function cacheMount(
   const { store, cacheMounts } = context.environment;
   const opened = await context.openSource(mount.source);
   const identity = digestHex(digestOf(JSON.stringify([mount.id, opened.digest ?? null, mount.sourcePath])));
-  const slot = await claimSlot(context, identity, mount.sharing, releases);
+  const { name, lock } = await claimSlot(context, identity, mount.sharing, releases);
   const fill = async (folder: string): Promise<void> => {
     if (!(await cacheMounts.fill(mount.id, folder, context.signal))) await seed(opened, mount.sourcePath, folder);
     if (mount.mode !== undefined) chmodSync(folder, mount.mode);
     if (mount.uid !== undefined || mount.gid !== undefined) giveTo(context, folder, mount.uid ?? 0, mount.gid ?? 0);
   };
-  const data = await store.cacheMount(slot, fill, context.signal);
-  cacheMounts.use(mount.id, data);
+  const data = await store.cacheMount(name, fill, context.signal);
+  cacheMounts.use(mount.id, data, lock);
   return { kind: 'bind', root: data, source: '/', target: mount.target, readOnly: mount.readOnly };
 }
 
@@ -168,26 +168,31 @@ function giveTo({ onNote }: StepContext, folder: string, uid: number, gid: numbe
   }
 }
 
+interface Slot {
+  readonly name: string;
+  /** What whoever uses it alone holds. */
+  readonly lock?: string;
+}
+
 /** shared: everyone uses the one directory; locked: one step at a time; private: a free directory, or a new one. */
 async function claimSlot(
   context: StepContext,
   identity: string,
   sharing: 'shared' | 'locked' | 'private',
   releases: (() => Promise<void>)[],
-): Promise<string> {
+): Promise<Slot> {
   const { store } = context.environment;
-  if (sharing === 'shared') return identity;
-  if (sharing === 'locked') {
-    const lock = await store.lock(`cache-mount-${identity}`, 'exclusive', context.signal);
-    releases.push(async () => lock[Symbol.asyncDispose]());
-    return identity;
-  }
-  for (let slot = 0; ; slot++) {
-    const name = slot === 0 ? identity : `${identity}-${slot}`;
-    const lock = await store.tryLock(`cache-mount-${name}`, 'exclusive');
-    if (!lock) continue;
-    releases.push(async () => lock[Symbol.asyncDispose]());
-    return name;
+  if (sharing === 'shared') return { name: identity };
+  for (let number = 0; ; number++) {
+    const name = number === 0 ? identity : `${identity}-${number}`;
+    const lock = `cache-mount-${name}`;
+    const held =
+      sharing === 'locked'
+        ? await store.lock(lock, 'exclusive', context.signal)
+        : await store.tryLock(lock, 'exclusive');
+    if (!held) continue;
+    releases.push(async () => held[Symbol.asyncDispose]());
+    return { name, lock };
   }
 }
 
