@@ -41,33 +41,42 @@ async function hasNewuidmap(): Promise<boolean> {
   return (await run('sh', ['-c', 'command -v newuidmap'])).code === 0;
 }
 
-/** @param helper another build of the helper than the one that is tested */
-export async function stepRunner(rung: TestedRung, helper?: string): Promise<StepRunner> {
+/** A program of this folder on a rung. Its process, and no other, has `path` in its command line. */
+export interface RungProgram extends AsyncDisposable {
+  readonly path: string;
+  /** How it is started, its rung and its folder included. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** @param helper the helper it uses */
+export async function rungProgram(rung: TestedRung, source: string, helper: string): Promise<RungProgram> {
   const folder = temporaryFolder(`sandbox-${rung}`, 0o755);
-  await bundle(folder, helper ?? distPath('native/tsbuild-sandbox'));
+  const path = folder.join('driver.mjs');
+  await bundle(source, folder, helper);
   const user = rung === 'userns' ? await ordinaryUser() : undefined;
   const steps = folder.join('steps');
   mkdirSync(steps);
   chmodSync(steps, 0o755);
   const owner = user?.uid ?? (rung === 'single' ? unusedId : 0);
   if (owner !== 0) await mustRun('chown', [`${owner}:${owner}`, steps]);
-  const isolation = rung === 'single' ? 'userns' : rung;
-  const [command, ...args] = [
-    ...prefix(rung, owner),
-    process.execPath,
-    folder.join('driver.mjs'),
-    isolation,
-    steps,
-    helper === undefined ? 'probed' : 'unprobed',
-  ];
-  const child = spawn(command ?? process.execPath, args, {
-    stdio: ['pipe', 'pipe', 'inherit'],
+  return {
+    path,
+    command: [...prefix(rung, owner), process.execPath, path, rung === 'single' ? 'userns' : rung, steps],
     env: { PATH: process.env.PATH, HOME: '/', TMPDIR: steps },
-  });
-  return converse({ rung, process: child, driver: folder.join('driver.mjs') }, async () => {
-    await folder[Symbol.asyncDispose]();
-    await user?.[Symbol.asyncDispose]();
-  });
+    async [Symbol.asyncDispose]() {
+      await folder[Symbol.asyncDispose]();
+      await user?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** @param helper another build of the helper than the one that is tested */
+export async function stepRunner(rung: TestedRung, helper?: string): Promise<StepRunner> {
+  const program = await rungProgram(rung, 'driver.ts', helper ?? distPath('native/tsbuild-sandbox'));
+  const [command = '', ...args] = [...program.command, helper === undefined ? 'probed' : 'unprobed'];
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env: program.env as NodeJS.ProcessEnv });
+  return converse({ rung, process: child, driver: program.path }, async () => program[Symbol.asyncDispose]());
 }
 
 /** No user has it, and so no subordinate IDs. */
@@ -78,9 +87,9 @@ function prefix(rung: TestedRung, owner: number): readonly string[] {
   return owner === 0 ? [] : asUser(owner);
 }
 
-async function bundle(folder: TemporaryFolder, helper: string): Promise<void> {
+async function bundle(entry: string, folder: TemporaryFolder, helper: string): Promise<void> {
   await build({
-    entryPoints: [new URL('driver.ts', import.meta.url).pathname],
+    entryPoints: [new URL(entry, import.meta.url).pathname],
     outfile: folder.join('driver.mjs'),
     bundle: true,
     format: 'esm',
