@@ -70,14 +70,14 @@ export interface WriteLayerOptions {
   readonly signal: AbortSignal;
   /** Clamp: later mtimes become this (nanoseconds). `SOURCE_DATE_EPOCH` with rewrite-timestamp. */
   readonly latestMtime?: bigint;
-  /** Also return the sha256 of every file's content, in the order of the entries. */
+  /** Also return the sha256 of every file's content. */
   readonly hashFiles?: boolean;
 }
 
 /** A layer that is in the store, uncompressed: `blob.digest === diffId`. */
 export interface WrittenLayer extends LayerRef {
-  /** With `hashFiles`: for the n-th entry its content digest; undefined for what has no content. */
-  readonly fileDigests?: readonly (Digest | undefined)[];
+  /** With `hashFiles`: 32 bytes for each entry, the sha256 of its content when it is a file. */
+  readonly fileDigests?: Uint8Array;
 }
 
 /** A read-only view of what the layers of a chain make together: whiteouts applied, nothing unpacked. */
@@ -102,7 +102,7 @@ export interface Tree {
 
 /** A LayerEntry with content that can be handed to `writeLayer` again; hardlinks are resolved to what they link to. */
 export interface TreeEntry extends LayerEntry {
-  /** Equal for entries that are hardlinks of one file. */
+  /** Equal for entries that are hardlinks of one file; 0 for what has no other name in the tree. */
   readonly inode: number;
   /** sha256 of the content when it is known without reading. */
   readonly contentDigest?: Digest;

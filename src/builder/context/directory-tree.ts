@@ -65,7 +65,6 @@ class FolderTree implements DirectoryTree {
   readonly #folders = new Map<BytePath, Entries>();
   readonly #states = new Map<BytePath, PatternState>();
   readonly #linked = new Map<string, number>();
-  #inodes = 0;
   #rootEntry: DirectoryEntry | undefined;
 
   constructor(root: string, options: DirectoryTreeOptions) {
@@ -196,13 +195,12 @@ class FolderTree implements DirectoryTree {
 
   /** Inode numbers repeat across file systems, so links are numbered here. */
   #inodeOf(records: StatRecords, number: number, kind: EntryKind): number {
-    this.#inodes += 1;
-    if (kind === 'directory' || records.number(number, 'links') < 2) return this.#inodes;
+    if (kind === 'directory' || records.number(number, 'links') < 2) return 0;
     const key = `${records.integer(number, 'fileSystem')}:${records.integer(number, 'inode')}`;
     const known = this.#linked.get(key);
     if (known !== undefined) return known;
-    this.#linked.set(key, this.#inodes);
-    return this.#inodes;
+    this.#linked.set(key, this.#linked.size + 1);
+    return this.#linked.size;
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { type BytePath, compareBytePaths } from '../../core/index.ts';
 import type { LayerEntry, Tree } from '../../layers/index.ts';
-import { ancestorsOf, resolveInTree } from '../context/tree-path.ts';
+import { ancestorsOf, parentOf, resolveInTree } from '../context/tree-path.ts';
 import type { Owner } from './owner.ts';
 
 /** What a path of the merged view needs to tell. */
@@ -75,7 +75,11 @@ export class LayerDraft {
   }
 
   finish(options: { readonly owner: Owner; readonly mtime: bigint }): LayerEntry[] {
+    let last: string | undefined;
     for (const path of [...this.#entries.keys()]) {
+      const parent = parentOf(path);
+      if (parent === last) continue;
+      last = parent;
       for (const above of ancestorsOf(path)) {
         if (this.#entries.has(above)) continue;
         const present = this.#beneath?.lookup(above);

@@ -88,7 +88,7 @@ function layoutBelow(layout: Layout, target: BytePath, entries: readonly Selecte
   for (const selected of entries) {
     const { entry } = selected;
     let group: symbol | undefined;
-    if (entry.kind === 'file') {
+    if (entry.kind === 'file' && entry.inode !== 0) {
       group = groups.get(entry.inode) ?? Symbol(entry.path);
       groups.set(entry.inode, group);
     }

@@ -26,8 +26,13 @@ export function selectionFiles(selection: Selection): readonly TreeEntry[] {
   return selectedFiles(selection).filter((entry) => entry.contentDigest === undefined);
 }
 
-/** @param digests content digests by entry, for what `selectionFiles` named */
-export function selectionDigest(selection: Selection, digests: ReadonlyMap<TreeEntry, Digest>): Digest {
+/** Content digests of file entries: a map, or what makes them when they are asked for. */
+export interface EntryDigests {
+  get(entry: TreeEntry): Digest | undefined;
+}
+
+/** @param digests of what `selectionFiles` named */
+export function selectionDigest(selection: Selection, digests: EntryDigests): Digest {
   const hasher = createDigestHasher();
   for (const item of selection.items) {
     if (item.kind !== 'entries') continue;
@@ -44,11 +49,7 @@ const kinds: readonly EntryKind[] = ['file', 'directory', 'symlink', 'hardlink',
 /** What the columns have of an entry beside its kind and path. */
 const has = { metadata: 0x10, implied: 0x20, link: 0x40, device: 0x80, xattrs: 0x100, first: 0x200, digest: 0x400 };
 
-function addItem(
-  key: KeyColumns,
-  item: Extract<SelectedItem, { kind: 'entries' }>,
-  digests: ReadonlyMap<TreeEntry, Digest>,
-): void {
+function addItem(key: KeyColumns, item: Extract<SelectedItem, { kind: 'entries' }>, digests: EntryDigests): void {
   key.number(item.unpack ? 1 : 0);
   key.text(item.name);
   /** The first name of each file: those of one inode are links of one another. */
@@ -59,8 +60,8 @@ function addItem(
       addEntry(key, selected, undefined, undefined);
       continue;
     }
-    const first = links.get(entry.inode);
-    if (first === undefined) links.set(entry.inode, relative);
+    const first = entry.inode === 0 ? undefined : links.get(entry.inode);
+    if (entry.inode !== 0 && first === undefined) links.set(entry.inode, relative);
     addEntry(key, selected, first, first === undefined ? (entry.contentDigest ?? digests.get(entry)) : undefined);
   }
 }
@@ -102,14 +103,18 @@ function addEntry(
   if (digest !== undefined) key.text(digest);
 }
 
+/** Texts that are held one by one, before they are joined. */
+const textsOfPiece = 4096;
+
 /**
  * Numbers of 32 bits, little-endian, behind their count, and then all texts, one byte a code unit; the length of each is
- * among the numbers. Two columns, because one call for all of them costs a tenth of one for each.
+ * among the numbers. Two columns, because one call for many of them costs a tenth of one for each.
  */
 class KeyColumns {
   #numbers = new Uint32Array(4096);
   #count = 0;
-  readonly #texts: string[] = [];
+  #texts: string[] = [];
+  readonly #pieces: Buffer[] = [];
 
   number(value: number): void {
     if (this.#count === this.#numbers.length) {
@@ -123,6 +128,7 @@ class KeyColumns {
   text(text: string): void {
     this.number(text.length);
     this.#texts.push(text);
+    if (this.#texts.length === textsOfPiece) this.#endPiece();
   }
 
   hashInto(hasher: DigestHasher): void {
@@ -134,6 +140,12 @@ class KeyColumns {
     }
     hasher.update(count);
     hasher.update(column);
-    hasher.update(Buffer.from(this.#texts.join(''), 'latin1'));
+    this.#endPiece();
+    for (const piece of this.#pieces) hasher.update(piece);
+  }
+
+  #endPiece(): void {
+    this.#pieces.push(Buffer.from(this.#texts.join(''), 'latin1'));
+    this.#texts = [];
   }
 }

@@ -4,11 +4,12 @@
  */
 import { bytePathToText, TsbuildError } from '../../core/index.ts';
 import { type Digest, isDigest } from '../../image/index.ts';
-import type { EntryContent, LayerRef, TreeEntry } from '../../layers/index.ts';
+import type { EntryContent, LayerEntry, LayerRef, TreeEntry } from '../../layers/index.ts';
 import { sourceCredentials } from '../context/index.ts';
 import {
   type CopyOperand,
   type CopyOperation,
+  type EntryDigests,
   type FetchedOperand,
   fetchOperand,
   layoutCopy,
@@ -61,7 +62,7 @@ class Copying {
 
   #packed: Packed | undefined;
   /** What the key was made of. */
-  #digests: ReadonlyMap<TreeEntry, Digest> | undefined;
+  #digests: EntryDigests | undefined;
 
   constructor(context: StepContext, step: CopyStep) {
     this.#context = context;
@@ -74,11 +75,15 @@ class Copying {
     const { environment, signal } = this.#context;
     const files = selectionFiles(selection);
     if (source.memo && isMostOf(files, selectedFiles(selection))) await this.write();
+    const packed = this.#packed?.digests ?? noDigests;
+    const others: TreeEntry[] = [];
     for (const entry of files) {
-      const digest = entry.content && this.#packed?.digests.get(entry.content);
+      const digest = packed.get(entry);
       if (digest) source.memo?.set(entry, digest);
+      else others.push(entry);
     }
-    this.#digests = await fileDigests(environment, source, files, signal, this.#packed?.digests);
+    const read = await fileDigests(environment, source, others, signal);
+    this.#digests = { get: (entry) => packed.get(entry) ?? read.get(entry) };
     return selectionDigest(selection, this.#digests);
   }
 
@@ -87,7 +92,7 @@ class Copying {
     this.#packed ??= await this.#pack();
     const { source, selection } = await this.#select();
     for (const entry of source.memo && this.#digests ? selectedFiles(selection) : []) {
-      const packed = entry.content && this.#packed.digests.get(entry.content);
+      const packed = this.#packed.digests.get(entry);
       const keyed = entry.contentDigest ?? this.#digests?.get(entry);
       if (packed !== undefined && packed !== keyed) throw changed(entry);
     }
@@ -112,11 +117,7 @@ class Copying {
         hashFiles: source.memo !== undefined,
         ...latestMtime(environment.request),
       });
-      const digests = new Map<EntryContent, Digest>();
-      for (const [index, digest] of (layer.fileDigests ?? []).entries()) {
-        const content = entries[index]?.content;
-        if (content && digest) digests.set(content, digest);
-      }
+      const digests = layer.fileDigests ? packedDigests(entries, layer.fileDigests) : noDigests;
       return { layer: { diffId: layer.diffId, blob: layer.blob }, digests };
     } finally {
       for (const remote of remotes) await remote[Symbol.asyncDispose]();
@@ -186,8 +187,26 @@ class Copying {
 
 interface Packed {
   readonly layer: LayerRef;
-  readonly digests: ReadonlyMap<EntryContent, Digest>;
+  readonly digests: EntryDigests;
 }
+
+const noDigests: EntryDigests = { get: () => undefined };
+
+/** By content, which an entry of a layer shares with the entry of the tree it was copied from. */
+function packedDigests(entries: readonly LayerEntry[], sums: Uint8Array): EntryDigests {
+  const bytes = Buffer.from(sums.buffer, sums.byteOffset, sums.byteLength);
+  const places = new Map<EntryContent, number>();
+  for (const [place, { content }] of entries.entries()) if (content) places.set(content, place * sumSize);
+  return {
+    get({ content }) {
+      const at = content && places.get(content);
+      return at === undefined ? undefined : (`sha256:${bytes.toString('hex', at, at + sumSize)}` as Digest);
+    },
+  };
+}
+
+/** Bytes of a sha256. */
+const sumSize = 32;
 
 /** By bytes. */
 function isMostOf(some: readonly TreeEntry[], all: readonly TreeEntry[]): boolean {

@@ -1,22 +1,19 @@
 /** Content digests of the files of a tree: known or remembered ones, the rest read in a worker. */
 import type { Digest } from '../../image/index.ts';
-import type { EntryContent, TreeEntry } from '../../layers/index.ts';
+import type { TreeEntry } from '../../layers/index.ts';
 import type { OpenedSource, SolveEnvironment } from './types.ts';
 
-/** @param hashed contents whose digests are known from packing them */
 export async function fileDigests(
   { store }: SolveEnvironment,
   { memo }: OpenedSource,
   entries: readonly TreeEntry[],
   signal: AbortSignal,
-  hashed: ReadonlyMap<EntryContent, Digest> = new Map(),
 ): Promise<ReadonlyMap<TreeEntry, Digest>> {
   const digests = new Map<TreeEntry, Digest>();
   const unknown: TreeEntry[] = [];
   for (const entry of entries) {
     if (entry.kind !== 'file') continue;
-    const digest = entry.contentDigest ?? (entry.content && hashed.get(entry.content));
-    if (digest) digests.set(entry, digest);
+    if (entry.contentDigest) digests.set(entry, entry.contentDigest);
     else unknown.push(entry);
   }
   if (memo) {

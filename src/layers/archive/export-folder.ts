@@ -25,22 +25,25 @@ export interface FolderOptions {
 /** Entries between two looks at the signal, and at the rest of the program. */
 const turn = 64;
 
-/** @param entries parents first  @returns sentences about what was left out */
+/** @param entries parents first, what a directory has behind it; gone through more than once  @returns sentences about what was left out */
 export async function writeTreeFolder(
-  entries: readonly LayerEntry[],
+  entries: Iterable<LayerEntry>,
   options: FolderOptions,
 ): Promise<readonly string[]> {
   try {
     makeFolder(options.path);
     const folder = new ExportFolder(options);
     try {
-      for (const [i, entry] of entries.entries()) {
-        if (i % turn === 0) await nextTurn();
+      const directories: LayerEntry[] = [];
+      let count = 0;
+      for (const entry of entries) {
+        if (count++ % turn === 0) await nextTurn();
         throwIfAborted(options.signal);
         folder.write(entry);
+        if (entry.kind === 'directory') directories.push(entry);
       }
-      if (options.deleteOthers) folder.deleteOthers(entries);
-      folder.finishDirectories(entries);
+      if (options.deleteOthers) folder.deleteOthers(entries, directories);
+      folder.finishDirectories(directories);
     } finally {
       folder.close();
     }
@@ -96,19 +99,17 @@ class ExportFolder {
   }
 
   /** After everything below them is there: writing into a directory changes its time, and may need its permissions. */
-  finishDirectories(entries: readonly LayerEntry[]): void {
-    for (const entry of [...entries].reverse()) {
-      if (entry.kind === 'directory') this.#describe(this.#handles.fd(entry.path), '', entry);
-    }
+  finishDirectories(directories: readonly LayerEntry[]): void {
+    for (const entry of directories.toReversed()) this.#describe(this.#handles.fd(entry.path), '', entry);
   }
 
-  deleteOthers(entries: readonly LayerEntry[]): void {
-    const kept = new Set<string>(entries.map((entry) => entry.path));
-    for (const entry of entries) {
-      if (entry.kind !== 'directory') continue;
-      for (const child of scanDirectory(this.#handles.fd(entry.path))) {
-        const path = entry.path === '' ? child.name : `${entry.path}/${child.name}`;
-        if (!kept.has(path)) this.#remove(entry.path, child.name, child.type === fileType.directory);
+  deleteOthers(entries: Iterable<LayerEntry>, directories: readonly LayerEntry[]): void {
+    const kept = new Set<string>();
+    for (const { path } of entries) kept.add(path);
+    for (const { path: directory } of directories) {
+      for (const child of scanDirectory(this.#handles.fd(directory))) {
+        const path = directory === '' ? child.name : `${directory}/${child.name}`;
+        if (!kept.has(path)) this.#remove(directory, child.name, child.type === fileType.directory);
       }
     }
   }

@@ -12,14 +12,14 @@ import { writeChunks } from './output.ts';
 const batchSize = 256 * 1024;
 
 export async function writeTreeArchive(
-  entries: readonly LayerEntry[],
+  entries: Iterable<LayerEntry>,
   out: NodeJS.WritableStream,
   signal: AbortSignal,
 ): Promise<void> {
   await writeChunks(batched(tarOf(entries)), out, signal);
 }
 
-function* tarOf(entries: readonly LayerEntry[]): Generator<Uint8Array> {
+function* tarOf(entries: Iterable<LayerEntry>): Generator<Uint8Array> {
   const source = new EntryBytes();
   try {
     for (const entry of entries) {

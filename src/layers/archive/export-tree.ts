@@ -32,9 +32,11 @@ export type ExportTarget =
  */
 export async function exportTree(tree: Tree, target: ExportTarget): Promise<readonly string[]> {
   const signal = target.signal ?? new AbortController().signal;
-  const entries = [...subtree(tree, target.from ?? ('' as BytePath))];
-  const contents = entries.flatMap(({ content }): EntryContent[] => (content ? [content] : []));
-  await tree.provide?.(contents, signal);
+  // Walked each time it is gone through: a tree may have more entries than memory is to hold.
+  const entries: Iterable<LayerEntry> = {
+    [Symbol.iterator]: () => subtree(tree, target.from ?? ('' as BytePath)),
+  };
+  await tree.provide?.(contentsOf(entries), signal);
   if (target.kind === 'tar') {
     const { writeTreeArchive } = await import('./export-tar.ts');
     await writeTreeArchive(entries, target.out, signal);
@@ -44,19 +46,23 @@ export async function exportTree(tree: Tree, target: ExportTarget): Promise<read
   return writeTreeFolder(entries, { deleteOthers: false, keepOwners: true, ...target, signal });
 }
 
+function* contentsOf(entries: Iterable<LayerEntry>): Generator<EntryContent> {
+  for (const { content } of entries) if (content) yield content;
+}
+
 /** The entries below a directory, paths relative to it, parents first; names of one file after the first are hardlinks. */
 function* subtree(tree: Tree, from: BytePath): Generator<LayerEntry> {
   const firstNames = new Map<number, BytePath>();
   const relative = (path: string): BytePath => (from === '' ? path : path.slice(from.length + 1)) as BytePath;
   const walk = function* (entry: TreeEntry): Generator<LayerEntry> {
     const path = relative(entry.path);
-    const first = entry.kind === 'directory' ? undefined : firstNames.get(entry.inode);
+    const first = entry.inode === 0 ? undefined : firstNames.get(entry.inode);
     if (first !== undefined) {
       const { content: _, ...metadata } = entry;
       yield { ...metadata, path, kind: 'hardlink', size: 0, linkTarget: first };
       return;
     }
-    if (entry.kind !== 'directory') firstNames.set(entry.inode, path);
+    if (entry.inode !== 0) firstNames.set(entry.inode, path);
     yield { ...entry, path };
     if (entry.kind === 'directory') for (const child of tree.list(entry.path)) yield* walk(child);
   };

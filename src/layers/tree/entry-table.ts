@@ -57,25 +57,19 @@ export type TableEntry = Omit<LayerEntry, 'kind'> & {
 };
 
 export class EntryTableBuilder {
-  readonly #kinds: number[] = [];
-  readonly #modes: number[] = [];
-  readonly #uids: number[] = [];
-  readonly #gids: number[] = [];
-  readonly #sizes: number[] = [];
-  readonly #mtimes: bigint[] = [];
-  readonly #textEnds: number[] = [];
-  readonly #sourceOf: number[] = [];
-  readonly #offsets: number[] = [];
+  readonly #kinds = new Column(Uint8Array);
+  readonly #modes = new Column(Uint16Array);
+  readonly #uids = new Column(Uint32Array);
+  readonly #gids = new Column(Uint32Array);
+  readonly #sizes = new Column(Float64Array);
+  readonly #mtimes = new Column(BigInt64Array);
+  readonly #textEnds = new Column(Uint32Array);
+  readonly #sourceOf = new Column(Int32Array);
+  readonly #offsets = new Column(Float64Array);
+  readonly #text = new ByteColumn();
+  readonly #bytes = new ByteColumn();
   readonly #sources = new Map<string, number>();
-  readonly #bytes: Uint8Array[] = [];
   readonly #extras: Record<number, Extra> = {};
-  #text: string[] = [];
-  #textLength = 0;
-  #bytesLength = 0;
-
-  get count(): number {
-    return this.#kinds.length;
-  }
 
   add(entry: TableEntry): void {
     const { content } = entry;
@@ -102,34 +96,26 @@ export class EntryTableBuilder {
   }
 
   build(): EntryTable {
-    const bytes = new Uint8Array(this.#bytesLength);
-    let at = 0;
-    for (const piece of this.#bytes) {
-      bytes.set(piece, at);
-      at += piece.length;
-    }
     return {
       count: this.#kinds.length,
-      kinds: Uint8Array.from(this.#kinds),
-      modes: Uint16Array.from(this.#modes),
-      uids: Uint32Array.from(this.#uids),
-      gids: Uint32Array.from(this.#gids),
-      sizes: Float64Array.from(this.#sizes),
-      mtimes: BigInt64Array.from(this.#mtimes),
-      text: latin1Bytes(this.#text.join('')),
-      textEnds: Uint32Array.from(this.#textEnds),
-      sourceOf: Int32Array.from(this.#sourceOf),
-      offsets: Float64Array.from(this.#offsets),
+      kinds: this.#kinds.values(),
+      modes: this.#modes.values(),
+      uids: this.#uids.values(),
+      gids: this.#gids.values(),
+      sizes: this.#sizes.values(),
+      mtimes: this.#mtimes.values(),
+      text: this.#text.values(),
+      textEnds: this.#textEnds.values(),
+      sourceOf: this.#sourceOf.values(),
+      offsets: this.#offsets.values(),
       sources: [...this.#sources.keys()],
-      bytes,
+      bytes: this.#bytes.values(),
       extras: this.#extras,
     };
   }
 
   #addText(text: string): void {
-    if (text !== '') this.#text.push(text);
-    this.#textLength += text.length;
-    this.#textEnds.push(this.#textLength);
+    this.#textEnds.push(text === '' ? this.#text.length : this.#text.pushText(text));
   }
 
   #source(content: EntryContent): number {
@@ -144,10 +130,73 @@ export class EntryTableBuilder {
   #offset(content: EntryContent): number {
     if (content.kind === 'range') return content.offset;
     if (content.kind === 'file') return 0;
-    const at = this.#bytesLength;
+    const at = this.#bytes.length;
     this.#bytes.push(content.bytes);
-    this.#bytesLength += content.bytes.length;
     return at;
+  }
+}
+
+type Numbers = Uint8Array | Uint16Array | Uint32Array | Int32Array | Float64Array | BigInt64Array;
+
+/** A typed array that grows. */
+class Column<T extends Numbers> {
+  readonly #type: new (
+    length: number,
+  ) => T;
+  #array: T;
+  length = 0;
+
+  constructor(type: new (length: number) => T) {
+    this.#type = type;
+    this.#array = new type(firstLength);
+  }
+
+  push(value: T[number]): void {
+    if (this.length === this.#array.length) {
+      const larger = new this.#type(this.length * 2);
+      // One of the types of Numbers, and the other array is of the same.
+      (larger as Uint8Array).set(this.#array as Uint8Array);
+      this.#array = larger;
+    }
+    this.#array[this.length++] = value;
+  }
+
+  /** What was put; whatever is put later is not in it. */
+  values(): T {
+    return this.#array.slice(0, this.length) as T;
+  }
+}
+
+const firstLength = 64;
+
+/** Texts and bytes one after the other, in memory that grows. */
+class ByteColumn {
+  #buffer = Buffer.allocUnsafeSlow(1024);
+  length = 0;
+
+  push(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  /** @param text latin1  @returns the length with it */
+  pushText(text: string): number {
+    this.#reserve(text.length);
+    this.length += this.#buffer.write(text, this.length, 'latin1');
+    return this.length;
+  }
+
+  /** In memory of its own: small Buffers share one, which cannot be handed to another thread. */
+  values(): Uint8Array {
+    return new Uint8Array(this.#buffer.subarray(0, this.length));
+  }
+
+  #reserve(count: number): void {
+    if (this.length + count <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.length + count, this.#buffer.length * 2));
+    this.#buffer.copy(larger, 0, 0, this.length);
+    this.#buffer = larger;
   }
 }
 
@@ -195,7 +244,7 @@ export class EntryTableView {
     if (kind === 'whiteout' || kind === 'opaque') return damaged();
     const extra = table.extras[number];
     const content = this.#content(number);
-    return {
+    const plain: LayerEntry = {
       path: this.path(number),
       kind: kind satisfies EntryKind,
       mode: table.modes[number] ?? 0,
@@ -203,6 +252,10 @@ export class EntryTableView {
       gid: table.gids[number] ?? 0,
       size: table.sizes[number] ?? 0,
       mtime: table.mtimes[number] ?? 0n,
+    };
+    if (kind === 'file' && !extra) return content ? { ...plain, content } : plain;
+    return {
+      ...plain,
       ...((kind === 'symlink' || kind === 'hardlink') && { linkTarget: this.linkTarget(number) }),
       ...(extra?.device && { device: extra.device }),
       ...(extra?.xattrs && { xattrs: xattrsOf(extra.xattrs) }),
@@ -243,13 +296,6 @@ function xattrsOf(pairs: readonly (readonly [string, string])[]): Map<string, Ui
 
 function base64Of(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
-}
-
-/** In memory of its own: small Buffers share one, which cannot be handed to another thread. */
-function latin1Bytes(text: string): Uint8Array {
-  const bytes = Buffer.alloc(text.length);
-  bytes.write(text, 'latin1');
-  return bytes.buffer.byteLength === bytes.length ? bytes : Uint8Array.from(bytes);
 }
 
 function damaged(): never {

@@ -8,7 +8,7 @@ import { shown } from '../tar/tar-errors.ts';
 import type { EntryContent, Tree, TreeEntry } from '../types.ts';
 import { type LayerIndex, readLayerIndex } from './layer-index.ts';
 import { type Above, baseName, childPath, parentPath, resolvePlace } from './resolve-place.ts';
-import { type Inode, TreeBuilder, type TreeNode } from './tree-builder.ts';
+import { type Inode, symlinkText, TreeBuilder, type TreeNode } from './tree-builder.ts';
 
 export interface TreeLayer {
   /** The index or the path of its file. */
@@ -65,9 +65,8 @@ class MergedTree implements Tree {
 
   async readFile(path: BytePath, limit: number): Promise<Buffer | undefined> {
     const place = this.#place(path, true);
-    const source = place.node?.inode.source;
     const entry = place.node && this.#entry(place.path, place.node.inode);
-    if (!source || entry?.kind !== 'file') return undefined;
+    if (!place.node || entry?.kind !== 'file') return undefined;
     if (entry.size > limit) {
       throw new TsbuildError({
         code: 'file-too-large',
@@ -76,7 +75,7 @@ class MergedTree implements Tree {
       });
     }
     if (entry.size === 0) return Buffer.alloc(0);
-    await this.#layers[source.layer]?.provide?.();
+    await this.#layers[place.node.inode.layer]?.provide?.();
     if (entry.content?.kind === 'range') return readRange(entry.content, entry.size);
     throw new TsbuildError({ code: 'internal', message: `the content of ${shown(place.path)} is not at hand` });
   }
@@ -89,29 +88,25 @@ class MergedTree implements Tree {
   #walk(path: string): Place {
     return resolvePlace(this.#root, path, (at, name) => {
       const place = below(at, name);
-      return place.node?.inode.kind === 'symlink' ? this.#symlinkText(place.node.inode) : place;
+      return place.node?.inode.kind === 'symlink' ? symlinkText(this.#indexes, place.node.inode) : place;
     });
   }
 
-  #symlinkText({ source }: Inode): string {
-    return source ? (this.#indexes[source.layer]?.linkTarget(source.entry) ?? '') : '';
-  }
-
-  #entry(path: BytePath, { id, source }: Inode): TreeEntry {
-    const index = source && this.#indexes[source.layer];
-    if (!index) return { ...unnamedDirectory, path, inode: id };
-    const entry = index.entry(source.entry);
-    const content = entry.kind === 'file' ? this.#content(source, entry.size) : undefined;
-    return { ...entry, path, inode: id, ...(content && { content }) };
-  }
-
-  #content(source: NonNullable<Inode['source']>, size: number): EntryContent | undefined {
-    const { layer, entry } = source;
-    const file = this.#layers[layer]?.file;
+  #entry(path: BytePath, { id: inode, layer, entry: number }: Inode): TreeEntry {
     const index = this.#indexes[layer];
-    if (file === undefined || !index) return undefined;
-    const segments = index.segments(entry);
-    return { kind: 'range', file, offset: index.offset(entry), size, ...(segments && { segments }) };
+    if (!index) return { ...unnamedDirectory, path, inode };
+    const entry = index.entry(number);
+    const file = entry.kind === 'file' ? this.#layers[layer]?.file : undefined;
+    if (file === undefined) return { ...entry, path, inode };
+    const { kind, mode, uid, gid, size, mtime, xattrs } = entry;
+    const segments = index.segments(number);
+    const offset = index.offset(number);
+    const content: EntryContent = segments
+      ? { kind: 'range', file, offset, size, segments }
+      : { kind: 'range', file, offset, size };
+    // A whole literal: a layer may have many thousand files.
+    const whole = { path, kind, mode, uid, gid, size, mtime, inode, content };
+    return xattrs ? { ...whole, xattrs } : whole;
   }
 }
 

@@ -11,9 +11,12 @@ import { type Above, baseName, childPath, parentPath, resolvePlace } from './res
 
 /** One file, whatever number of names it has. */
 export interface Inode {
-  readonly id: number;
-  /** Undefined: a directory no layer describes. */
-  readonly source: { readonly layer: number; readonly entry: number } | undefined;
+  /** 0 until it has a second name. */
+  id: number;
+  /** The layer that describes it; -1: a directory no layer describes. */
+  readonly layer: number;
+  /** In the layer's index. */
+  readonly entry: number;
   readonly kind: 'directory' | 'symlink' | 'leaf';
 }
 
@@ -31,7 +34,7 @@ export interface Place extends Above<Place> {
 }
 
 export class TreeBuilder {
-  readonly root: TreeNode = newDirectory({ id: 0, source: undefined, kind: 'directory' }, 0);
+  readonly root: TreeNode = newDirectory(undescribed, 0);
   readonly #rootPlace: Place = { parent: undefined, path: '' as BytePath, node: this.root };
   readonly #indexes: LayerIndex[] = [];
   #nextInode = 1;
@@ -46,7 +49,7 @@ export class TreeBuilder {
       const kind = index.kind(entry);
       if (kind === 'whiteout') this.#takeAway(path, layer);
       else if (kind === 'opaque') this.#makeOpaque(path, layer);
-      else if (path === '') this.root.inode = { ...this.root.inode, source: { layer, entry } };
+      else if (path === '') this.root.inode = { id: 0, layer, entry, kind: 'directory' };
       else this.#place(index, layer, entry, path);
     }
   }
@@ -57,23 +60,19 @@ export class TreeBuilder {
     const before = parent.children?.get(name);
     const kind = index.kind(entry);
     if (kind === 'directory') {
-      const inode: Inode = { id: before?.inode.id ?? this.#nextInode++, source: { layer, entry }, kind: 'directory' };
+      const inode: Inode = { id: 0, layer, entry, kind };
       if (before?.children) {
         before.inode = inode;
         before.layer = layer;
       } else {
-        this.#set(parent, name, newDirectory({ ...inode, id: this.#nextInode++ }, layer), before);
+        this.#set(parent, name, newDirectory(inode, layer), before);
       }
       return;
     }
-    const inode =
+    const inode: Inode =
       kind === 'hardlink'
         ? this.#linked(index.linkTarget(entry), path, before)
-        : ({
-            id: this.#nextInode++,
-            source: { layer, entry },
-            kind: kind === 'symlink' ? 'symlink' : 'leaf',
-          } as const);
+        : { id: 0, layer, entry, kind: kind === 'symlink' ? 'symlink' : 'leaf' };
     this.#set(parent, name, { inode, children: undefined, layer }, before);
   }
 
@@ -111,6 +110,7 @@ export class TreeBuilder {
     for (let above: Place | undefined = parent; replaced && above; above = above.parent) {
       if (above.node === replaced) throw layerInvalid(`the hardlink ${shown(path)} replaces what it names`);
     }
+    if (node.inode.id === 0) node.inode.id = this.#nextInode++;
     return node.inode;
   }
 
@@ -127,7 +127,7 @@ export class TreeBuilder {
       let next = node.children?.get(step);
       if (next && !next.children) throw belowFile(place.path);
       if (!next) {
-        next = newDirectory({ id: this.#nextInode++, source: undefined, kind: 'directory' }, layer);
+        next = newDirectory(undescribed, layer);
         node.children?.set(step, next);
       }
       next.layer = layer;
@@ -148,9 +148,11 @@ export class TreeBuilder {
   }
 }
 
-export function symlinkText(indexes: readonly LayerIndex[], { source }: Inode): string {
-  return source ? (indexes[source.layer]?.linkTarget(source.entry) ?? '') : '';
+export function symlinkText(indexes: readonly LayerIndex[], { layer, entry }: Inode): string {
+  return indexes[layer]?.linkTarget(entry) ?? '';
 }
+
+const undescribed: Inode = { id: 0, layer: -1, entry: -1, kind: 'directory' };
 
 function newDirectory(inode: Inode, layer: number): TreeNode {
   return { inode, children: new Map(), layer };

@@ -5,7 +5,7 @@
 import { hash as hashOnce } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { TsbuildError } from '../../core/index.ts';
-import { createDigestHasher, type Digest } from '../../image/index.ts';
+import { createDigestHasher, type Digest, digestHex } from '../../image/index.ts';
 import { refuseReservedName } from '../tar/layer-path.ts';
 import { shown } from '../tar/tar-errors.ts';
 import { type EntryTable, EntryTableView } from '../tree/entry-table.ts';
@@ -25,9 +25,12 @@ export interface WriteLayerInput {
 export interface WriteLayerOutput {
   readonly diffId: Digest;
   readonly size: number;
-  readonly fileDigests?: readonly (Digest | undefined)[];
+  /** 32 bytes of sha256 for each entry, in their order; of what is no file they mean nothing. */
+  readonly fileDigests?: Uint8Array;
 }
 
+/** Bytes of a sha256. */
+const sumSize = 32;
 /** Read in one call, straight into the draft's buffer. */
 const smallFile = 128 * 1024;
 
@@ -35,14 +38,14 @@ export function writeLayer(input: WriteLayerInput, control: JobControl): WriteLa
   const view = new EntryTableView(input.entries);
   const reader = new ContentReader();
   const draft = new LayerDraft(input.draft, control);
-  const digests: (Digest | undefined)[] | undefined = input.hashFiles ? [] : undefined;
+  const digests = input.hashFiles ? Buffer.alloc(input.entries.count * sumSize) : undefined;
   try {
     for (let number = 0; number < input.entries.count; number++) {
       const entry = clamped(view.entry(number), input.latestMtime);
       refuseReservedName(entry.path);
       draft.header(entry);
-      const digest = entry.kind === 'file' ? writeContent(draft, reader, entry, digests !== undefined) : undefined;
-      digests?.push(digest);
+      const sum = entry.kind === 'file' ? writeContent(draft, reader, entry, digests !== undefined) : undefined;
+      if (sum !== undefined) digests?.write(sum, number * sumSize, 'hex');
     }
     const { diffId, size } = draft.finish();
     return { diffId, size, ...(digests && { fileDigests: digests }) };
@@ -58,12 +61,13 @@ export function clamped<T extends { readonly mtime: bigint }>(entry: T, latest: 
   return latest !== undefined && entry.mtime > latest ? { ...entry, mtime: latest } : entry;
 }
 
+/** @returns the sha256 of a file, hexadecimal */
 function writeContent(
   draft: LayerDraft,
   reader: ContentReader,
   entry: LayerEntry,
   hashed: boolean,
-): Digest | undefined {
+): string | undefined {
   const { content, size } = entry;
   if (!content && size > 0) {
     throw new TsbuildError({ code: 'internal', message: `${shown(entry.path)} has ${size} bytes and no content` });
@@ -71,15 +75,15 @@ function writeContent(
   if (content?.kind === 'file' && size <= smallFile) {
     const bytes = draft.inPlace(size, (buffer, offset) => reader.readSmall(content, buffer, offset, size));
     // The padding may flush the buffer: hash before it.
-    const digest = hashed ? (`sha256:${hashOnce('sha256', bytes, 'hex')}` as Digest) : undefined;
+    const sum = hashed ? hashOnce('sha256', bytes, 'hex') : undefined;
     draft.endContent(size);
-    return digest;
+    return sum;
   }
   const hasher = hashed ? createDigestHasher() : undefined;
   const take = (piece: Uint8Array) => hasher?.update(piece);
   if (content) copyContent(draft, reader, content, size, take);
   draft.endContent(size);
-  return hasher?.digest();
+  return hasher && digestHex(hasher.digest());
 }
 
 function copyContent(

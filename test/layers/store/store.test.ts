@@ -345,7 +345,7 @@ describe('layers', () => {
     expect(await store.hashContents([entry.content], never)).toEqual([digestOf('content of a')]);
     const written = await store.writeLayer([entry], { signal: never, hashFiles: true });
     expect(written.diffId).toBe(layer.diffId);
-    expect(written.fileDigests).toEqual([digestOf('content of a')]);
+    expect(`sha256:${Buffer.from(written.fileDigests ?? []).toString('hex')}`).toBe(digestOf('content of a'));
   });
 
   test('of a RUN become a blob and a snapshot', async () => {

@@ -53,7 +53,7 @@ function describeMerged(tree: Tree): Map<string, TreeLine> {
   const firstNames = new Map<number, string>();
   const visit = (entry: TreeEntry): void => {
     const { path, kind } = entry;
-    if (kind !== 'directory' && !firstNames.has(entry.inode)) firstNames.set(entry.inode, path);
+    if (entry.inode !== 0 && !firstNames.has(entry.inode)) firstNames.set(entry.inode, path);
     lines.set(path, {
       kind,
       mode: kind === 'symlink' ? 0o777 : entry.mode,
@@ -64,7 +64,7 @@ function describeMerged(tree: Tree): Map<string, TreeLine> {
       link: entry.linkTarget ?? '',
       device: entry.device ? `${entry.device.major}:${entry.device.minor}` : '',
       content: kind === 'file' ? contentDigest(entry.content, entry.size) : '',
-      same: kind === 'directory' ? path : (firstNames.get(entry.inode) ?? path),
+      same: firstNames.get(entry.inode) ?? path,
       xattrs: [...(entry.xattrs ?? [])]
         .map(([name, value]) => `${name}=0x${Buffer.from(value).toString('hex')}`)
         .sort()

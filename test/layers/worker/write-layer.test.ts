@@ -40,6 +40,14 @@ function write(entries: readonly LayerEntry[], options: Partial<WriteLayerInput>
   return writeLayer({ entries: packEntries(entries), draft: join(folder.path, draft), ...options }, neverAborted);
 }
 
+function sumsOf(fileDigests: Uint8Array | undefined): readonly string[] {
+  const sums =
+    Buffer.from(fileDigests ?? [])
+      .toString('hex')
+      .match(/.{64}/g) ?? [];
+  return sums.map((sum) => `sha256:${sum}`);
+}
+
 function codeOf(task: () => unknown): string {
   try {
     task();
@@ -92,13 +100,13 @@ describe('writing a layer', () => {
       'range',
       'small',
     ]);
-    expect(fileDigests).toEqual([undefined, ...contents.map((content) => digestOf(content))]);
+    expect(sumsOf(fileDigests).slice(1)).toEqual(contents.map((content) => digestOf(content)));
   });
 
   test('reads no holes, and writes them as zeros', () => {
     bash('truncate -s 60M sparse; printf middle | dd of=sparse bs=1 seek=40000000 conv=notrunc status=none', context);
     const { fileDigests } = write([fileEntry('sparse', 62_914_560)], { hashFiles: true });
-    expect(fileDigests?.[0]?.slice(7)).toBe(bash('sha256sum < sparse | cut -d" " -f1', context).trim());
+    expect(sumsOf(fileDigests)[0]?.slice(7)).toBe(bash('sha256sum < sparse | cut -d" " -f1', context).trim());
   });
 
   test('clamps times when asked to', () => {

@@ -35,12 +35,14 @@ interface Index {
 
 function indexOf(list: readonly LayerEntry[]): Index {
   const index = emptyIndex();
-  let inode = 1;
+  const linkTargets = new Set<string>();
+  for (const { kind, linkTarget } of list) if (kind === 'hardlink' && linkTarget) linkTargets.add(linkTarget);
+  let inodes = 0;
   for (const entry of list) {
     const linked =
       entry.kind === 'hardlink' && entry.linkTarget !== undefined ? index.entries.get(entry.linkTarget) : undefined;
-    inode += 1;
-    add(index, linked ? { ...linked, path: entry.path } : { ...entry, inode });
+    if (linked) add(index, { ...linked, path: entry.path });
+    else add(index, { ...entry, inode: linkTargets.has(entry.path) ? ++inodes : 0 });
   }
   return index;
 }
@@ -54,7 +56,7 @@ function emptyIndex(): Index {
     gid: 0,
     size: 0,
     mtime: 0n,
-    inode: 1,
+    inode: 0,
   };
   return { entries: new Map([[rootPath, root]]), children: new Map([[rootPath, []]]) };
 }
