@@ -31,6 +31,10 @@ export interface SeenRequest {
   /** With the query. */
   readonly path: string;
   readonly headers: IncomingMessage['headers'];
+  /** Bytes of its body that reached the registry. */
+  received: number;
+  /** Bytes of bodies that went to the client in answer. */
+  sent: number;
 }
 
 export interface FaultyProxy extends AsyncDisposable {
@@ -38,7 +42,7 @@ export interface FaultyProxy extends AsyncDisposable {
   readonly url: string;
   readonly requests: SeenRequest[];
   /** Bytes of bodies that went to the client. */
-  sent: number;
+  readonly sent: number;
 }
 
 /** @param faultFor decides by the request and its number, from 0 */
@@ -50,10 +54,10 @@ export async function startFaultyProxy(
   const sockets = new Set<Socket>();
   const requests: SeenRequest[] = [];
   const server = createServer((request, response) => {
-    const seen = { method: request.method ?? '', path: request.url ?? '/', headers: request.headers };
+    const seen = newlySeen(request);
     const fault = faultFor(seen, requests.length);
     requests.push(seen);
-    spoil(fault, request, response);
+    spoil(fault, seen, request, response);
   });
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -71,14 +75,21 @@ export async function startFaultyProxy(
     host: `127.0.0.1:${address.port}`,
     url: `http://127.0.0.1:${address.port}`,
     requests,
-    sent: 0,
+    get sent() {
+      return requests.reduce((sum, { sent }) => sum + sent, 0);
+    },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
   };
 
-  function spoil(fault: Fault | undefined, request: IncomingMessage, response: ServerResponse): void {
+  function spoil(
+    fault: Fault | undefined,
+    seen: SeenRequest,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
     request.on('error', () => {});
     response.on('error', () => {});
     switch (fault?.kind) {
@@ -98,14 +109,19 @@ export async function startFaultyProxy(
         response.writeHead(307, { location: fault.kind === 'redirect' ? fault.to : (request.url ?? '/') }).end();
         return;
       case 'held':
-        void fault.until.then(() => forward(undefined, request, response));
+        void fault.until.then(() => forward(undefined, seen, request, response));
         return;
       default:
-        forward(fault, request, response);
+        forward(fault, seen, request, response);
     }
   }
 
-  function forward(fault: Fault | undefined, request: IncomingMessage, response: ServerResponse): void {
+  function forward(
+    fault: Fault | undefined,
+    seen: SeenRequest,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
     const onward = send(
       {
         host: upstream.hostname,
@@ -118,22 +134,26 @@ export async function startFaultyProxy(
         if (fault === undefined) {
           response.writeHead(answer.statusCode ?? 500, answer.headers);
           answer.on('data', (chunk: Buffer) => {
-            proxy.sent += chunk.byteLength;
+            seen.sent += chunk.byteLength;
           });
           answer.pipe(response);
           return;
         }
         const chunks: Buffer[] = [];
         answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-        answer.on('end', () => answerWith(fault, request, answer, Buffer.concat(chunks), response));
+        answer.on('end', () => answerWith(fault, seen, request, answer, Buffer.concat(chunks), response));
       },
     );
     onward.on('error', () => request.socket.destroy());
+    request.on('data', (chunk: Buffer) => {
+      seen.received += chunk.byteLength;
+    });
     request.pipe(onward);
   }
 
   function answerWith(
     fault: Fault,
+    seen: SeenRequest,
     request: IncomingMessage,
     answer: IncomingMessage,
     body: Buffer,
@@ -148,7 +168,7 @@ export async function startFaultyProxy(
     if (fault.kind === 'truncated' || fault.kind === 'half') {
       response.writeHead(status, headers);
       const half = body.subarray(0, Math.floor(body.byteLength / 2));
-      proxy.sent += half.byteLength;
+      seen.sent += half.byteLength;
       if (half.byteLength === 0) response.flushHeaders();
       const reset = () => setTimeout(() => request.socket.resetAndDestroy(), 10);
       response.write(half.byteLength > 0 ? half : '', fault.kind === 'truncated' ? reset : () => {});
@@ -163,11 +183,15 @@ export async function startFaultyProxy(
     if (headers['content-length'] !== undefined && fault.kind === 'wrong-length') {
       headers['content-length'] = String(Math.max(0, Number(headers['content-length']) - 1));
     }
-    proxy.sent += shorter.byteLength;
+    seen.sent += shorter.byteLength;
     response.writeHead(status, headers).end(shorter);
   }
 
   return proxy;
+}
+
+function newlySeen({ method = '', url = '/', headers }: IncomingMessage): SeenRequest {
+  return { method, path: url, headers, received: 0, sent: 0 };
 }
 
 export interface Canary extends AsyncDisposable {
@@ -187,7 +211,7 @@ export async function startCanary(
   const requests: SeenRequest[] = [];
   let heard = '';
   const server = createServer((request, response) => {
-    const seen = { method: request.method ?? '', path: request.url ?? '/', headers: request.headers };
+    const seen = newlySeen(request);
     requests.push(seen);
     heard += `${request.method} ${request.url}\n${request.rawHeaders.join('\n')}\n`;
     request.on('data', (chunk: Buffer) => {
