@@ -8,6 +8,8 @@ import { hostFacts, readText } from './host-facts.ts';
 export interface ControlGroupFiles {
   /** Whether this process is the machine's own root. */
   readonly machineRoot: boolean;
+  /** Numeric ID of the user who started tsbuild, outside of the user namespace it may be in. */
+  readonly user: number;
   /** '' when it cannot be read. */
   read(path: string): string;
   exists(path: string): boolean;
@@ -25,6 +27,8 @@ export function machineControlGroups(): ControlGroupFiles {
   const { uid, initialUserNamespace } = hostFacts();
   return {
     machineRoot: uid === 0 && initialUserNamespace,
+    // What root inside is outside stands in the first line of the map.
+    user: initialUserNamespace ? uid : Number(readText('/proc/self/uid_map').trim().split(/\s+/)[1]),
     read: readText,
     exists: existsSync,
     writable(directory) {

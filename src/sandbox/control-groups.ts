@@ -5,7 +5,7 @@
 import { dirname, join } from 'node:path';
 import { systemErrorCode, TsbuildError } from '../core/index.ts';
 import { type ControlGroupFiles, machineControlGroups } from './control-group-files.ts';
-import { type Controller, type Setting, settingsOf } from './control-group-settings.ts';
+import { type Controller, type Setting, type Settings, settingsOf } from './control-group-settings.ts';
 import type { StepLimits } from './types.ts';
 
 export interface ControlGroup {
@@ -47,14 +47,14 @@ export function makeControlGroup(
         files.make(directory);
         made.push(directory);
       }
-      if (controller === 'cpuset' && parent.version === 1) inheritProcessors(files, directory);
+      if (controller === 'cpuset' && parent.version === 1) inheritProcessors(files, parent.mountPoint, directory);
       for (const setting of parent.version === 1 ? v1 : v2) apply(files, directory, setting);
       if (controller === 'memory') memory = { version: parent.version, directory };
       joinFiles.add(join(directory, 'cgroup.procs'));
     }
   } catch (error) {
     for (const directory of made) removeNow(files, directory);
-    throw limitFailed(error, files);
+    throw limitFailed(error, files, wanted);
   }
   return {
     joinFiles: [...joinFiles],
@@ -66,9 +66,16 @@ export function makeControlGroup(
 }
 
 /** Where groups for a controller are made: below this process's own, or below `--cgroup-parent`. */
-function parentOf(files: ControlGroupFiles, controller: Controller, cgroupParent: string | undefined): Place {
-  const v1 = hierarchy(files, (line) => line.type === 'cgroup' && line.options.includes(controller));
-  if (v1) return { version: 1, directory: below(v1.mountPoint, cgroupParent ?? ownPath(files, v1, controller)) };
+function parentOf(
+  files: ControlGroupFiles,
+  controller: Controller,
+  cgroupParent: string | undefined,
+): Place & { readonly mountPoint: string } {
+  const v1 = version1(files, controller);
+  if (v1) {
+    const directory = below(v1.mountPoint, cgroupParent ?? ownPath(files, v1, controller));
+    return { version: 1, directory, mountPoint: v1.mountPoint };
+  }
   const v2 = hierarchy(files, (line) => line.type === 'cgroup2');
   if (!v2) {
     throw new TsbuildError({
@@ -79,8 +86,17 @@ function parentOf(files: ControlGroupFiles, controller: Controller, cgroupParent
   }
   const parent = below(v2.mountPoint, cgroupParent ?? unifiedParent(files, v2));
   files.make(parent);
-  enable(files, v2.mountPoint, parent, controller);
-  return { version: 2, directory: parent };
+  try {
+    enable(files, v2.mountPoint, parent, controller);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT' && !(isDenied(error) && files.writable(parent))) throw error;
+    throw notHandedDown(controller, parent, error);
+  }
+  return { version: 2, directory: parent, mountPoint: v2.mountPoint };
+}
+
+function version1(files: ControlGroupFiles, controller: Controller): Hierarchy | undefined {
+  return hierarchy(files, (line) => line.type === 'cgroup' && line.options.includes(controller));
 }
 
 /**
@@ -162,7 +178,9 @@ function hierarchy(files: ControlGroupFiles, fits: (line: MountLine) => boolean)
 }
 
 /** Version 1 takes no process into a group without processors and memory nodes, and inherits none. */
-function inheritProcessors(files: ControlGroupFiles, directory: string): void {
+function inheritProcessors(files: ControlGroupFiles, mountPoint: string, directory: string): void {
+  if (directory === mountPoint) return;
+  inheritProcessors(files, mountPoint, dirname(directory));
   for (const name of ['cpuset.cpus', 'cpuset.mems']) {
     if (files.read(join(directory, name)).trim() === '') {
       files.write(join(directory, name), files.read(join(dirname(directory), name)).trim());
@@ -196,17 +214,46 @@ async function removeSoon(files: ControlGroupFiles, directory: string): Promise<
   }
 }
 
-function limitFailed(cause: unknown, files: ControlGroupFiles): TsbuildError {
-  if (cause instanceof TsbuildError) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  const denied = ['EACCES', 'EPERM', 'EROFS'].includes(systemErrorCode(cause) ?? '');
-  const remedy = files.machineRoot
-    ? 'let tsbuild write to /sys/fs/cgroup: in a container, mount it with -v /sys/fs/cgroup:/sys/fs/cgroup:rw --cgroupns=host'
-    : 'run tsbuild in a delegated control group: systemd-run --user --scope -p Delegate=yes tsbuild ... (version 2; in version 1 only root sets limits)';
+/** Groups may be made in the parent, but those above it keep the controller to themselves. */
+function notHandedDown(controller: Controller, parent: string, cause: unknown): TsbuildError {
+  const file = '/etc/systemd/system/user@.service.d/delegate.conf';
+  const text = '[Service]\\nDelegate=cpu cpuset io memory pids\\n';
   return new TsbuildError({
     code: 'sandbox-limit-failed',
-    message: `a limit of the step cannot be set: ${reason}`,
-    hint: denied ? remedy : 'check the value of the limit',
+    message: `the control group ${parent} has no controller ${controller}: the groups above do not hand it down`,
+    hint: `run as root: mkdir -p ${dirname(file)} && printf '${text}' > ${file} && systemctl daemon-reload; then log in again`,
     cause,
   });
+}
+
+function isDenied(error: unknown): boolean {
+  return ['EACCES', 'EPERM', 'EROFS'].includes(systemErrorCode(error) ?? '');
+}
+
+function limitFailed(cause: unknown, files: ControlGroupFiles, wanted: readonly Settings[]): TsbuildError {
+  if (cause instanceof TsbuildError) return cause;
+  const denied = isDenied(cause);
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new TsbuildError({
+    code: 'sandbox-limit-failed',
+    message: denied
+      ? `this user may not make the control group of a step: ${reason}`
+      : `a limit of the step cannot be set: ${reason}`,
+    hint: denied ? remedy(files, wanted) : 'check the value of the limit',
+    cause,
+  });
+}
+
+/** What makes control groups this user's to use. */
+function remedy(files: ControlGroupFiles, wanted: readonly Settings[]): string {
+  if (files.machineRoot) {
+    return 'let tsbuild write to /sys/fs/cgroup: in a container, mount it with -v /sys/fs/cgroup:/sys/fs/cgroup:rw --cgroupns=host';
+  }
+  const parents = wanted.flatMap(({ controller }) => version1(files, controller)?.mountPoint ?? []);
+  if (parents.length === 0) {
+    return 'run tsbuild in a delegated control group: systemd-run --user --scope -p Delegate=yes tsbuild ...';
+  }
+  const name = `user-${files.user}`;
+  const groups = [...new Set(parents)].map((parent) => join(parent, name)).join(' ');
+  return `run as root: mkdir -p ${groups} && chown -R ${files.user} ${groups}; then add --cgroup-parent ${name}`;
 }

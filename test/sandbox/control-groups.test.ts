@@ -1,4 +1,5 @@
 /** What is written where, for each way control groups are mounted; limits.test.ts has the kernel's side, for the way this machine has. */
+import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeControlGroup } from '../../src/sandbox/control-groups.ts';
 import type { StepLimits } from '../../src/sandbox/index.ts';
@@ -17,11 +18,12 @@ const version1: FakeMachine = {
   own: '5:memory:/ours\n4:cpu,cpuacct:/\n3:cpuset:/\n2:pids:/ours/pids\n1:name=systemd:/x\n0::/\n',
   machineRoot: true,
 };
+const userGroup = `${root}/user.slice/user@1.service/app.slice/run-1.scope`;
 const user: FakeMachine = {
   ...version2,
   machineRoot: false,
   own: '0::/user.slice/user@1.service/app.slice/run-1.scope\n',
-  groups: { [`${root}/user.slice/user@1.service/app.slice/run-1.scope`]: ['70', '71'] },
+  groups: { [userGroup]: ['70', '71'] },
 };
 
 const all: StepLimits = {
@@ -166,6 +168,43 @@ test.each([
     expect.objectContaining({ code: 'sandbox-limit-failed', hint: expect.stringMatching(hint) }),
   );
   expect(files.written).toEqual([]);
+});
+
+test('an ordinary user of version 1 is told which groups root is to make, and what to say then', () => {
+  const machine = { ...version1, machineRoot: false, mayWrite: [] };
+  const [memory, pids] = ['memory', 'pids'].map((name) => `${root}/${name}/user-1000`);
+  expect(() => make(machine, { memory: 5, pids: 5 })).toThrow(
+    expect.objectContaining({
+      hint: `run as root: mkdir -p ${memory} ${pids} && chown -R 1000 ${memory} ${pids}; then add --cgroup-parent user-1000`,
+    }),
+  );
+});
+
+test.each([
+  ['the groups above keep it', { mayWrite: [dirname(userGroup)] }],
+  ['this machine has not got it', { without: ['cpu'] }],
+])('a controller that is not handed down is named, with what would do that: %s', (_, more) => {
+  const files = fakeControlGroups({ ...user, ...more });
+  for (const path of ['', '/user.slice', '/user.slice/user@1.service']) {
+    files.say(`${root}${path}/cgroup.subtree_control`, 'memory pids');
+  }
+  expect(() => makeControlGroup({ cpuShares: 5 }, 'step', files)).toThrow(
+    expect.objectContaining({
+      message: expect.stringContaining('no controller cpu'),
+      hint: expect.stringContaining('Delegate=cpu cpuset'),
+    }),
+  );
+});
+
+test('version 1: a parent without processors gets those of its own parent first', () => {
+  const files = fakeControlGroups({ ...version1, machineRoot: false });
+  files.say(`${root}/cpuset/cpuset.cpus`, '0-3\n');
+  makeControlGroup({ cpusetCpus: '1', cgroupParent: 'user-1000' }, 'step', files);
+  expect(files.written.filter((line) => line.includes('cpuset.cpus'))).toEqual([
+    `${root}/cpuset/user-1000/cpuset.cpus=0-3`,
+    `${root}/cpuset/user-1000/step/cpuset.cpus=`,
+    `${root}/cpuset/user-1000/step/cpuset.cpus=1`,
+  ]);
 });
 
 test('a parent that is asked for is used on each hierarchy, and never one above its top', () => {

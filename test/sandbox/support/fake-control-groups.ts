@@ -12,6 +12,8 @@ export interface FakeMachine {
   readonly machineRoot: boolean;
   /** Groups of version 2 that exist, with their members. */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
+  /** Controllers of version 2 that nothing hands down. */
+  readonly without?: readonly string[];
   /** What this process may write below; default everything. */
   readonly mayWrite?: readonly string[];
 }
@@ -53,6 +55,7 @@ export function fakeControlGroups(machine: FakeMachine): FakeControlGroups {
   }
   return {
     machineRoot: machine.machineRoot,
+    user: machine.machineRoot ? 0 : 1000,
     written,
     removed,
     say: (path, text) => void files.set(path, text),
@@ -76,6 +79,7 @@ export function fakeControlGroups(machine: FakeMachine): FakeControlGroups {
         const enabled = (files.get(join(dirname(directory), 'cgroup.subtree_control')) ?? '').split(' ');
         if (controller !== undefined && !enabled.includes(controller)) throw refuse('ENOENT', path);
         if (name === 'cgroup.subtree_control') {
+          if (machine.without?.includes(value.slice(1))) throw refuse('ENOENT', path);
           if (/\d/.test(files.get(join(directory, 'cgroup.procs')) ?? '')) throw refuse('EBUSY', path);
           files.set(path, `${files.get(path) ?? ''} ${value.slice(1)}`.trim());
         } else if (name === 'cgroup.procs') {
