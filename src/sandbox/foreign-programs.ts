@@ -39,6 +39,9 @@ const machines: Readonly<Record<string, Machine>> = {
   s390x: { elf: [2, 2, 22], exit: 'a72900000a01' },
 };
 
+/** All that are known here. */
+export const architectures: readonly string[] = Object.keys(machines);
+
 const registrations = '/proc/sys/fs/binfmt_misc';
 
 /** @param host the architecture of this machine */

@@ -2,6 +2,7 @@
  * Which IDs a user namespace of ours gets: the user as root, and the user's subordinate ranges above.
  * Invariant: a map is complete for both users and groups or it is the single-ID map; there is nothing in between.
  */
+import { basename } from 'node:path';
 import { firstExecutable, type HostFacts, isSetuid, readText } from './host-facts.ts';
 
 export interface IdMaps {
@@ -16,6 +17,8 @@ interface Range {
   readonly start: number;
   readonly count: number;
 }
+
+const rangeFiles = ['/etc/subuid', '/etc/subgid'] as const;
 
 /** Fewer than this and ordinary images have owners without a place. */
 const usefulCount = 65_536;
@@ -33,21 +36,17 @@ export function idMaps(facts: HostFacts): IdMaps {
     }
     return path;
   });
-  const owner = facts.userName ?? String(facts.uid);
-  const [uids, gids] = (['/etc/subuid', '/etc/subgid'] as const).map((file) => {
-    const ranges = subordinateRanges(readText(file), facts);
-    const total = ranges.reduce((sum, range) => sum + range.count, 0);
-    if (total < usefulCount) {
-      const flag = file === '/etc/subuid' ? '--add-subuids' : '--add-subgids';
-      findings.push({
-        what: total === 0 ? `${file} has no range for ${owner}` : `${file} has only ${total} IDs for ${owner}`,
-        remedy: `run as root: usermod ${flag} 100000-165535 ${owner}`,
-      });
-    }
-    return ranges;
-  });
+  const texts = rangeFiles.map(readText);
+  const [uids = [], gids = []] = texts.map((text) => subordinateRanges(text, facts));
+  const lacking = rangeFiles.filter((_, i) => total(i === 0 ? uids : gids) < usefulCount);
+  if (lacking.length > 0) {
+    findings.push({
+      what: `${facts.userName ?? facts.uid} has fewer than ${usefulCount} IDs in ${lacking.join(' and ')}`,
+      remedy: `run as root: ${rangeCommand(facts, lacking, texts)}`,
+    });
+  }
   const [uidProgram, gidProgram] = programs;
-  if (!uidProgram || !gidProgram || !uids?.length || !gids?.length) {
+  if (!uidProgram || !gidProgram || uids.length === 0 || gids.length === 0) {
     return { kind: 'single', helperArguments: ['-', '-', '0', '0'], findings };
   }
   for (const program of [uidProgram, gidProgram]) {
@@ -64,6 +63,20 @@ export function idMaps(facts: HostFacts): IdMaps {
     helperArguments: [uidProgram, gidProgram, ...mapNumbers(facts.uid, uids), ...mapNumbers(gid, gids)],
     findings,
   };
+}
+
+/** Gives the IDs behind all that anybody has. usermod knows named users only. */
+function rangeCommand({ userName, uid }: HostFacts, files: readonly string[], texts: readonly string[]): string {
+  const taken = texts.flatMap((text) => text.split('\n')).map((line) => line.split(':').slice(1).map(Number));
+  const ends = taken.map(([start = 0, count = 0]) => start + count).filter(Number.isSafeInteger);
+  const first = Math.max(100_000, ...ends);
+  if (userName === undefined) return `echo ${uid}:${first}:${usefulCount} | tee -a ${files.join(' ')}`;
+  const flags = files.map((file) => `--add-${basename(file)}s ${first}-${first + usefulCount - 1}`);
+  return `usermod ${flags.join(' ')} ${userName}`;
+}
+
+function total(ranges: readonly Range[]): number {
+  return ranges.reduce((sum, range) => sum + range.count, 0);
 }
 
 /** Root keeps every ID it has. */

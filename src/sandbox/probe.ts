@@ -113,7 +113,8 @@ async function tryUserNamespaces(facts: HostFacts, options: ProbeOptions): Promi
   for (const maps of candidates(idMaps(facts))) {
     const verdict = await tryUserNamespace(maps);
     if (verdict === 'works') {
-      const weaker = maps.kind === 'single' ? [singleIdFinding] : [];
+      // The findings of the maps say what each is in want of.
+      const weaker = maps.kind === 'single' ? [{ what: singleIdFinding.what }] : [];
       // Where one can be made, its steps may still lack /proc (in a container that masks its own) or overlayfs.
       const launch = ['userns', ...maps.helperArguments, '--', distPath('native/tsbuild-sandbox'), 'run'];
       const inside = { ...facts, singleId: maps.kind === 'single' };
@@ -216,7 +217,7 @@ function removeScratch(folder: string): void {
   rmSync(folder, { recursive: true, force: true });
 }
 
-function findingOf(error: { readonly message: string; readonly hint: string | undefined }): Findings[number] {
+export function findingOf(error: { readonly message: string; readonly hint: string | undefined }): Findings[number] {
   return error.hint === undefined ? { what: error.message } : { what: error.message, remedy: error.hint };
 }
 

@@ -57,7 +57,12 @@ export async function reexecInUserNamespace({ argv, env }: ReexecOptions): Promi
 /** The map that is wanted and, when it can fail, what to fall back to. */
 export function candidates(maps: IdMaps): readonly IdMaps[] {
   if (maps.kind !== 'ranges') return [maps];
-  const findings = [{ what: 'newuidmap refused the ranges of /etc/subuid and /etc/subgid' }, ...maps.findings];
+  const refused = {
+    what: 'newuidmap or newgidmap refused the ranges of /etc/subuid and /etc/subgid',
+    remedy:
+      'run as root: chmod u+s /usr/bin/newuidmap /usr/bin/newgidmap; in a container, start it with --cap-add SETUID --cap-add SETGID',
+  };
+  const findings = [refused, ...maps.findings];
   return [maps, { kind: 'single', helperArguments: ['-', '-', '0', '0'], findings }];
 }
 
@@ -84,7 +89,11 @@ export const userNamespaceSettings: readonly string[] = Object.values(settings);
 
 /** A setting of the machine that forbids user namespaces, when there is one; with its remedy. */
 export function userNamespaceDenial(facts: HostFacts): TsbuildError | undefined {
-  if (facts.uid === 0) return undefined;
+  return facts.uid === 0 ? undefined : ordinaryUserDenial();
+}
+
+/** The same for ordinary users, whoever this is. */
+export function ordinaryUserDenial(): TsbuildError | undefined {
   if (readText(settings.most).trim() === '0') {
     return usernsDenied(
       'this machine permits no user namespaces',
@@ -103,12 +112,7 @@ export function userNamespaceDenial(facts: HostFacts): TsbuildError | undefined 
 /** Why one could not be made, after a try. */
 export function denied(verdict: 'works' | 'namespace' | 'map'): TsbuildError {
   if (verdict === 'namespace') {
-    if (readText(settings.restricted).trim() === '1') {
-      return usernsDenied(
-        'AppArmor keeps unprivileged user namespaces from programs without a profile',
-        'run as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give tsbuild-sandbox a profile with `userns,`',
-      );
-    }
+    if (isRestrictedByAppArmor()) return appArmorDenial();
     return usernsDenied(
       'a user namespace could not be made',
       'in a container, start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined; else see user.max_user_namespaces in sysctl -a',
@@ -122,6 +126,18 @@ export function denied(verdict: 'works' | 'namespace' | 'map'): TsbuildError {
         ? 'start the container with --cap-add SETUID --cap-add SETGID --cap-add SETFCAP'
         : 'check that newuidmap and newgidmap are setuid and that /etc/subuid and /etc/subgid have a range for this user',
   });
+}
+
+/** Ubuntu's restriction: a namespace can be made, and nothing done in it. */
+export function isRestrictedByAppArmor(): boolean {
+  return readText(settings.restricted).trim() === '1';
+}
+
+export function appArmorDenial(): TsbuildError {
+  return usernsDenied(
+    'AppArmor keeps user namespaces from programs without a profile',
+    'run as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give tsbuild-sandbox a profile with `userns,`',
+  );
 }
 
 function usernsDenied(message: string, hint: string): TsbuildError {

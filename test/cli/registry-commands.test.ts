@@ -187,7 +187,9 @@ test('doctor tries every rung and says what is there', async () => {
     rungs: { rung: string; available: boolean }[];
     machine: { about: string; what: string }[];
   };
-  expect(new Set(machine.map(({ about }) => about))).toEqual(new Set(['kernel', 'limits', 'network']));
+  expect(new Set(machine.map(({ about }) => about))).toEqual(
+    new Set(['kernel', 'userns', 'owners', 'limits', 'network', 'programs']),
+  );
   expect(reports.map((report) => report.rung)).toEqual(['root', 'userns', 'chroot', 'none']);
   const { text } = await must('doctor');
   expect(text).toMatch(/^Isolation +(root|userns|chroot|none)$/m);

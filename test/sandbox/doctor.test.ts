@@ -1,9 +1,10 @@
 /** What a probe says on each rung: the best one that works is found, and what is missing has a command that gives it. */
 
-import { chmodSync, cpSync } from 'node:fs';
+import { chmodSync, cpSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mustRun, run } from '../support/command.ts';
+import { ordinaryUser } from '../support/ordinary-user.ts';
 import { asContainerRoot, asUser } from '../support/rung-prefixes.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts';
 import { commandPath } from '../support/tsbuild.ts';
@@ -62,6 +63,28 @@ describe.skipIf(reason !== undefined)(`tsbuild doctor${reason ? ` (skipped: ${re
           findings.some(({ remedy }) => remedy !== undefined && !remedy.includes('doctor')),
           rung,
         ).toBe(true);
+    }
+  });
+
+  test('a user without subordinate IDs is told a command that gives some nobody else has', async () => {
+    await using user = await ordinaryUser();
+    const rangeIn = (text: string) => new RegExp(`^${user.name}:(\\d+):65536$`, 'm').exec(text)?.[1];
+    const [uids, gids] = ['/etc/subuid', '/etc/subgid'].map((file) => {
+      const start = Number(rangeIn(readFileSync(file, 'utf8')));
+      return `${start}-${start + 65_535}`;
+    });
+    await mustRun('usermod', ['--del-subuids', uids ?? '', '--del-subgids', gids ?? '', user.name]);
+    const finding = (found: readonly Report[]) =>
+      found.find(({ rung }) => rung === 'userns')?.findings.find(({ what }) => what.startsWith(user.name));
+    const taken = readFileSync('/etc/subuid', 'utf8');
+    const before = finding(await reports(asUser(user.uid)));
+    const command = before?.remedy?.replace(/^run as root: /, '') ?? '';
+    await mustRun('sh', ['-c', command]);
+    expect(finding(await reports(asUser(user.uid)))).toBeUndefined();
+    const start = rangeIn(readFileSync('/etc/subuid', 'utf8'));
+    for (const line of taken.trim().split('\n')) {
+      const [, first = '0', count = '0'] = line.split(':');
+      expect(Number(first) + Number(count)).toBeLessThanOrEqual(Number(start));
     }
   });
 });
