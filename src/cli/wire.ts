@@ -30,7 +30,9 @@ export class Wiring {
   store(root?: string): Promise<LocalStore> {
     const { env, user } = this.#session;
     this.#store ??= import('../layers/index.ts').then(({ openStore }) =>
-      openStore(root ?? storeRoot(env, user, homedir())),
+      openStore(root ?? storeRoot(env, user, homedir()), {
+        onNotice: (message) => this.#events({ kind: 'notice', level: 'warning', message }),
+      }),
     );
     return this.#store;
   }

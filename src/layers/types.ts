@@ -170,6 +170,8 @@ export interface Store extends BlobSource, BlobSink {
   /** Path of a blob's file, for reading; it need not exist. */
   blobPath(digest: Digest): string;
   hasBlob(digest: Digest): boolean;
+  /** Whether a layer's blob is here, or was lost and could be made again from another form of the layer. */
+  restore(layer: LayerRef, signal: AbortSignal): Promise<boolean>;
   putBytes(mediaType: string, bytes: Uint8Array): Promise<Descriptor>;
   /** Puts a stream whose digest is not known yet. */
   putStream(mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Descriptor>;

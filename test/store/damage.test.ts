@@ -41,18 +41,25 @@ function howAt(index: number): (typeof hows)[number] {
 }
 
 function damage(part: (typeof parts)[number], how: (typeof hows)[number]): string {
-  const read = (digest: string) => JSON.parse(readFileSync(pathOf(digest), 'utf8'));
+  const digest = digestOf(part);
+  spoil(pathOf(digest), how);
+  return digest;
+}
+
+function digestOf(part: (typeof parts)[number]): string {
   const manifestDigest = namesInStore(place.home).get('docker.io/library/app:1') ?? '';
-  const manifest = read(manifestDigest);
+  const manifest = JSON.parse(readFileSync(pathOf(manifestDigest), 'utf8'));
   const [base, run, copy] = manifest.layers.map((layer: { digest: string }) => layer.digest);
-  const digest = {
+  return {
     'base layer': base,
     'layer of a RUN': run,
     'layer of a COPY': copy,
     configuration: manifest.config.digest,
     manifest: manifestDigest,
   }[part];
-  const path = pathOf(digest);
+}
+
+function spoil(path: string, how: (typeof hows)[number]): void {
   chmodSync(path, 0o600);
   if (how === 'gone') unlinkSync(path);
   else if (how === 'cut') truncateSync(path, statSync(path).size >> 1);
@@ -62,7 +69,6 @@ function damage(part: (typeof parts)[number], how: (typeof hows)[number]): strin
     bytes[at] = (bytes[at] ?? 0) ^ 0x41;
     writeFileSync(path, bytes);
   }
-  return digest;
 }
 
 function pathOf(digest: string): string {
@@ -120,4 +126,80 @@ describe.each(parts)('a damaged %s', (part) => {
       await place.tsbuild(['save', '-o', join(place.path, 'again.tar'), 'app:1']);
     }
   });
+});
+
+describe('a layer that was exported with gzip before', () => {
+  const own = 'layer of a RUN';
+  const again = () => join(place.path, 'again.tar');
+  /** What reads the layer itself, each from a store in which only its compressed form is whole. */
+  const commands = {
+    build: () => build(['--progress', 'plain']),
+    'build -o type=tar': () => build(['--progress', 'plain', '-o', `type=tar,dest=${again()}`]),
+    save: () => tsbuild(['save', '-o', again(), 'app:1'], { home: place.home }),
+    push: () => tsbuild(['push', '--compression', 'uncompressed', `${registry.host}/twin:1`], { home: place.home }),
+    run: () => tsbuild(['run', 'app:1', 'cat', '/numbers'], { home: place.home }),
+    'copy from the store': () => tsbuild(['copy', 'store://app:1', `oci-archive:${again()}`], { home: place.home }),
+  };
+
+  beforeAll(async () => {
+    rmSync(place.home, { recursive: true, force: true });
+    expect((await build(oci())).code).toBe(0);
+    honest = readFileSync(archive());
+    await place.tsbuild(['tag', 'app:1', `${registry.host}/twin:1`]);
+  });
+
+  test.each(Object.entries(commands))('is made again from it by %s, in one line', async (name, command) => {
+    const digest = digestOf(own);
+    spoil(pathOf(digest), 'gone');
+    rmSync(join(place.home, 'snapshots'), { recursive: true, force: true });
+    const { code, stderr } = await command();
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.any(String) });
+    const lines = stderr.split('\n').filter((line) => line.includes('made again'));
+    expect(lines).toEqual([expect.stringContaining(digest)]);
+    // No step ran for it.
+    if (name.startsWith('build')) expect(stderr.match(/CACHED/g)).toHaveLength(2);
+    expect((await place.tsbuild(['store', 'check'])).text).toContain('Nothing is damaged');
+  });
+
+  test.each(['cut', 'flipped'] as const)('is made again from it when it was %s and a save met that', async (how) => {
+    const digest = digestOf(own);
+    spoil(pathOf(digest), how);
+    const { code, stderr } = await tsbuild(['save', '-o', again(), 'app:1'], { home: place.home });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining(digest) });
+    expect((await place.tsbuild(['store', 'check'])).text).toContain('Nothing is damaged');
+  });
+
+  test.each(hows)('is made again from it by the check when it was %s', async (how) => {
+    const digest = digestOf(own);
+    spoil(pathOf(digest), how);
+    const found = await tsbuild(['store', 'check'], { home: place.home });
+    expect(found.code).toBe(1);
+    expect(found.text).toContain(`made again from another form of it: ${digest}`);
+    expect((await place.tsbuild(['store', 'check'])).text).toContain('Nothing is damaged');
+  });
+
+  test.each(hows)('is compressed again when the compressed form was %s', async (how) => {
+    const twin = compressedTwin();
+    spoil(pathOf(twin), how);
+    expect((await build(oci())).code).toBe(0);
+    expect(readFileSync(archive()).equals(honest)).toBe(true);
+    expect((await place.tsbuild(['store', 'check'])).text).toContain('Nothing is damaged');
+  });
+
+  test('is built again when no form of it is whole', async () => {
+    const digest = digestOf(own);
+    spoil(pathOf(compressedTwin()), 'cut');
+    spoil(pathOf(digest), 'gone');
+    const { code, stderr } = await build(['--progress', 'plain', ...oci()]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.any(String) });
+    expect(stderr.match(/CACHED/g)).toHaveLength(1);
+    expect(readFileSync(archive()).equals(honest)).toBe(true);
+    expect((await place.tsbuild(['store', 'check'])).text).toContain('Nothing is damaged');
+  });
+
+  /** Of the layer of the RUN, as the exported archive names it. */
+  function compressedTwin(): string {
+    const image = readOciArchive(honest);
+    return image.manifest?.layers[1]?.digest ?? '';
+  }
 });

@@ -17,14 +17,15 @@ export type CacheLookup =
 
 const room = 'steps';
 
-export async function lookUpStep(store: Store, key: string): Promise<CacheLookup> {
+export async function lookUpStep(store: Store, key: string, signal: AbortSignal): Promise<CacheLookup> {
   const record = (await store.record(room, key)) as { diffId?: unknown; size?: unknown; created?: unknown } | undefined;
   if (!record || !isDigest(record.diffId) || typeof record.size !== 'number' || typeof record.created !== 'string') {
     return { kind: 'miss', because: 'unknown' };
   }
-  if (!store.hasBlob(record.diffId)) return { kind: 'miss', because: 'layer-gone' };
   const blob = { mediaType: layerMediaType('uncompressed'), digest: record.diffId, size: record.size };
-  return { kind: 'hit', layer: { diffId: record.diffId, blob }, created: record.created };
+  const layer = { diffId: record.diffId, blob };
+  if (!(await store.restore(layer, signal))) return { kind: 'miss', because: 'layer-gone' };
+  return { kind: 'hit', layer, created: record.created };
 }
 
 export async function rememberStep(store: Store, key: string, { layer, created }: CachedStep): Promise<void> {

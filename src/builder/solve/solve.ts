@@ -153,12 +153,12 @@ export async function solvePlan(
       stepKey({ operation: work.operation, below: work.dependsOnBelow ? belowDigest : null, inputs, platform });
     const keys = [keyOf(work.inputs)];
     if (!ignoreCache) {
-      const found = await lookUpStep(store, keys[0] ?? '');
+      const found = await lookUpStep(store, keys[0] ?? '', context.signal);
       if (found.kind === 'hit') return { ...found, cached: true };
     }
     if (work.narrowInputs) {
       const narrow = keyOf(await work.narrowInputs());
-      const found = ignoreCache ? undefined : await lookUpStep(store, narrow);
+      const found = ignoreCache ? undefined : await lookUpStep(store, narrow, context.signal);
       if (found?.kind === 'hit') {
         await rememberStep(store, keys[0] ?? '', found);
         return { ...found, cached: true };

@@ -9,7 +9,7 @@ export const store: Command = {
   usage: 'store check',
   about:
     'Reads every blob of the local store and compares it with its digest. Damaged ones are named and dropped, so that they are ' +
-    'fetched or built again. Exit code 1 when something was found.',
+    'fetched or built again, or made again at once from another form of the layer. Exit code 1 when something was found.',
   flags: [],
   words: { least: 1, most: 1 },
   async run(flags, session) {
@@ -27,12 +27,13 @@ export const store: Command = {
     };
     list('damaged, dropped:', result.damaged);
     list('missing:', result.missing);
+    list('damaged or lost, made again from another form of it:', result.restored);
     for (const path of result.strangers) stdout.write(`not a blob: ${path}\n`);
-    const { blobs, bytes, damaged, missing, strangers, absentLayers } = result;
+    const { blobs, bytes, damaged, missing, restored, strangers, absentLayers } = result;
     stdout.write(`Checked ${blobs} blobs, ${formatBytes(bytes)}\n`);
     if (absentLayers.length > 0)
       stdout.write(`${absentLayers.length} layers of bases were never fetched; they come when they are needed\n`);
-    const found = damaged.length + missing.length + strangers.length;
+    const found = damaged.length + missing.length + restored.length + strangers.length;
     stdout.write(found === 0 ? 'Nothing is damaged\n' : `${found} found\n`);
     if (damaged.length + missing.length > 0)
       stdout.write('Build, pull or load the images that are named again: only what they lack is made or fetched\n');

@@ -115,9 +115,10 @@ export class WiredBaseImages implements BaseImages {
     return repository === undefined ? undefined : this.#parts.repository(parseReference(repository));
   }
 
-  async #fetch({ blob }: LayerRef, signal: AbortSignal): Promise<void> {
+  async #fetch(layer: LayerRef, signal: AbortSignal): Promise<void> {
     const { store } = this.#parts;
-    if (store.hasBlob(blob.digest)) return;
+    const { blob } = layer;
+    if (await store.restore(layer, signal)) return;
     const source = await this.originOf(blob.digest);
     if (!source) {
       throw new TsbuildError({

@@ -61,7 +61,7 @@ export async function compressLayer(
     return describeFile(parts, layer.diffId, compression);
   }
   const level = checkedLevel(compression, options.level);
-  const key = digestHex(digestOf(canonicalJson([formVersion, layer.diffId, compression, level])));
+  const key = formKey(layer.diffId, compression, level);
   const known = rememberedDigest(parts.records.get('compress', key));
   if (known !== undefined && parts.blobs.has(known)) {
     await parts.pending.finished(known);
@@ -75,6 +75,29 @@ export async function compressLayer(
   });
   await parts.pending.finished(digest);
   return describeFile(parts, digest, compression);
+}
+
+/** A compressed form that was made of a layer. */
+export interface KnownForm {
+  readonly digest: Digest;
+  readonly compression: 'gzip' | 'zstd';
+  readonly level: number;
+}
+
+/** The forms that are remembered; their blobs need not be here any more. */
+export function knownForms(parts: Pick<StoreParts, 'records'>, diffId: Digest): readonly KnownForm[] {
+  const forms: KnownForm[] = [];
+  for (const compression of ['gzip', 'zstd'] as const) {
+    for (let level = 0; level <= highestLevels[compression]; level += 1) {
+      const digest = rememberedDigest(parts.records.get('compress', formKey(diffId, compression, level)));
+      if (digest !== undefined) forms.push({ digest, compression, level });
+    }
+  }
+  return forms;
+}
+
+function formKey(diffId: Digest, compression: 'gzip' | 'zstd', level: number): string {
+  return digestHex(digestOf(canonicalJson([formVersion, diffId, compression, level])));
 }
 
 interface FormOptions {

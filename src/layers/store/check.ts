@@ -1,6 +1,7 @@
 /**
  * Verifies a store (`tsbuild store check`): every blob against its digest, every image against its parts.
- * Invariant: a damaged blob is dropped and named; nothing else is changed. What was never fetched is no damage.
+ * Invariant: a damaged blob is dropped and named, and made again when the store has another form of the layer; nothing
+ * else is changed. What was never fetched is no damage.
  */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,10 +20,12 @@ export interface CheckResult {
   readonly blobs: number;
   /** Bytes read. */
   readonly bytes: number;
-  /** Dropped. */
+  /** Dropped, and not made again. */
   readonly damaged: readonly CheckFinding[];
   /** What listed images had when they were listed, and the store lacks: they cannot be used. */
   readonly missing: readonly CheckFinding[];
+  /** Damaged or lost, and made again from another form of the layer. */
+  readonly restored: readonly CheckFinding[];
   /** Layers that were never needed here: they are fetched from where the base comes from when they are. */
   readonly absentLayers: readonly CheckFinding[];
   /** Names in `blobs/` that are no digests. */
@@ -61,6 +64,16 @@ export async function check(parts: StoreParts, { signal, onProgress }: CheckOpti
     }
   }
   const absent = absentParts(parts);
+  const restored: CheckFinding[] = [];
+  const isRestored = async (finding: CheckFinding): Promise<boolean> => {
+    // Only of an uncompressed layer is the diff ID known: it is its digest.
+    const layer = { diffId: finding.digest, blob: { mediaType: '', digest: finding.digest, size: 0 } };
+    if (!(await parts.bytes.restore(layer, signal))) return false;
+    restored.push(finding);
+    return true;
+  };
+  const stillDamaged: CheckFinding[] = [];
+  for (const finding of damaged) if (!(await isRestored(finding))) stillDamaged.push(finding);
   const wasDamaged = new Set(damaged.map((finding) => finding.digest));
   const missing: CheckFinding[] = [];
   const absentLayers: CheckFinding[] = [];
@@ -68,14 +81,17 @@ export async function check(parts: StoreParts, { signal, onProgress }: CheckOpti
     const { digest } = descriptor;
     if (wasDamaged.has(digest)) continue;
     const losers = images.filter((name) => !listedWithout.includes(name));
-    if (losers.length > 0) missing.push({ digest, images: losers });
-    else absentLayers.push({ digest, images });
+    if (losers.length > 0) {
+      const finding = { digest, images: losers };
+      if (!(await isRestored(finding))) missing.push(finding);
+    } else absentLayers.push({ digest, images });
   }
   return {
     blobs,
     bytes,
-    damaged,
+    damaged: stillDamaged,
     missing,
+    restored,
     absentLayers,
     strangers,
   };

@@ -24,6 +24,8 @@ export interface LayerBytesParts {
   readonly blobs: Blobs;
   readonly marks: UsageMarks;
   readonly pool: () => Promise<WorkerPool>;
+  /** Makes a lost blob again from another form of the layer (restore-layer.ts). */
+  readonly restore: (layer: LayerRef, signal: AbortSignal) => Promise<boolean>;
 }
 
 /** A file with the layer's bytes, ready to be read. */
@@ -37,6 +39,7 @@ export class LayerBytes {
   readonly #fetching = new SharedWork<void>();
   readonly #decompressing = new SharedWork<void>();
   readonly #indexing = new SharedWork<void>();
+  readonly #restoring = new SharedWork<boolean>();
 
   constructor(parts: LayerBytesParts) {
     this.#parts = parts;
@@ -48,6 +51,7 @@ export class LayerBytes {
     const present = () => blobs.has(layer.diffId) || blobs.has(layer.blob.digest);
     if (present()) return;
     await this.#fetching.run(layer.blob.digest, options.signal, async (signal) => {
+      if (await this.restore(layer, signal)) return;
       await options.ensure(layer, signal);
       if (present()) return;
       // What was dropped a moment ago was damaged: that is the news, not that it is gone.
@@ -56,6 +60,11 @@ export class LayerBytes {
         ? blobDamaged(layer.blob.digest, 'its bytes had another digest')
         : blobMissing(layer.blob.digest);
     });
+  }
+
+  /** Whether a blob that is not here could be made again from another form of the layer. */
+  restore(layer: LayerRef, signal: AbortSignal): Promise<boolean> {
+    return this.#restoring.run(layer.blob.digest, signal, (inner) => this.#parts.restore(layer, inner));
   }
 
   /** Runs `use` on the layer's file; when that finds it damaged, drops it, fetches it again and runs `use` once more. */

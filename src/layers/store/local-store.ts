@@ -11,6 +11,7 @@ import {
   digestHex,
   digestOf,
   isDigest,
+  layerCompression,
   type PutOptions,
   parseReference,
   type Reference,
@@ -72,8 +73,15 @@ export class LocalStore implements Store {
     return this.#parts.blobs.dropped;
   }
 
-  open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  async open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    if (layerCompression(descriptor.mediaType) === 'uncompressed' && !this.hasBlob(descriptor.digest)) {
+      await this.restore({ diffId: descriptor.digest, blob: descriptor }, signal);
+    }
     return this.#parts.blobs.open(descriptor, signal);
+  }
+
+  async restore(layer: LayerRef, signal: AbortSignal): Promise<boolean> {
+    return this.hasBlob(layer.blob.digest) || (await this.#parts.bytes.restore(layer, signal));
   }
 
   put(

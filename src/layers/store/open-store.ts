@@ -26,6 +26,8 @@ export interface StoreOptions {
   readonly xattrPrefix?: XattrPrefix;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** What the store did of its own accord: sentences for the user. */
+  readonly onNotice?: (sentence: string) => void;
 }
 
 /**
@@ -39,7 +41,21 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const pending = new PendingBlobs((draft, path) => marks.place(draft, path));
   const blobs = new Blobs({ layout, presence, pending, marks, downloads: new Downloads(layout, presence) });
   const pool = new LazyPool(options.workers);
-  const bytes = new LayerBytes({ layout, presence, pending, blobs, marks, pool: () => pool.get() });
+  const bytes = new LayerBytes({
+    layout,
+    presence,
+    pending,
+    blobs,
+    marks,
+    pool: () => pool.get(),
+    restore: async (layer, signal) => {
+      const { restoreLayer } = await import('./restore-layer.ts');
+      const isRestored = await restoreLayer(parts, layer, signal);
+      if (isRestored)
+        options.onNotice?.(`the local store had lost ${layer.blob.digest}: made again from another form of it`);
+      return isRestored;
+    },
+  });
   let xattrs = options.xattrPrefix;
   const xattrPrefix = (): XattrPrefix => {
     xattrs ??= xattrPrefixOfThisProcess();
