@@ -2,6 +2,7 @@
 import { TsbuildError } from '../core/index.ts';
 import {
   type Descriptor,
+  type Digest,
   type ImageConfig,
   type ImageIndex,
   type ImageManifest,
@@ -45,7 +46,11 @@ export async function viewImage(
   const here = document.manifests.filter((item) => isPlatformImage(item) && store.hasBlob(item.digest));
   if (options.exactly) selectPlatform({ ...document, manifests: here }, platform, 'the index in the local store');
   const ranked = here.toSorted((a, b) => score(platform, b) - score(platform, a));
+  // An index may list one manifest ten thousand times: each is read once.
+  const tried = new Set<Digest>();
   for (const descriptor of ranked) {
+    if (tried.has(descriptor.digest)) continue;
+    tried.add(descriptor.digest);
     const child = parseManifest(await readManifest(store, descriptor, signal), descriptor.mediaType);
     if (child.kind === 'manifest' && store.hasBlob(child.config.digest)) {
       return await viewManifest(store, { target, index: document, descriptor }, child, signal);
@@ -60,13 +65,15 @@ export async function viewImage(
 
 /** The images of an index that are here; their layers may still be at the registry. */
 export async function completeManifests(store: Store, index: ImageIndex, signal: AbortSignal): Promise<Descriptor[]> {
-  const complete: Descriptor[] = [];
-  for (const descriptor of index.manifests) {
-    if (!store.hasBlob(descriptor.digest)) continue;
-    const child = parseManifest(await readManifest(store, descriptor, signal), descriptor.mediaType);
-    if (child.kind === 'manifest' && store.hasBlob(child.config.digest)) complete.push(descriptor);
+  const complete = new Map<Digest, boolean>();
+  for (const { digest, ...rest } of index.manifests) {
+    if (complete.has(digest)) continue;
+    const child = store.hasBlob(digest)
+      ? parseManifest(await readManifest(store, { digest, ...rest }, signal), rest.mediaType)
+      : undefined;
+    complete.set(digest, child?.kind === 'manifest' && store.hasBlob(child.config.digest));
   }
-  return complete;
+  return index.manifests.filter(({ digest }) => complete.get(digest));
 }
 
 /** Brings the layers here that were never needed, of an image or of every image of an index that is here. */
@@ -78,8 +85,8 @@ export async function fetchMissing(
 ): Promise<void> {
   const document = parseManifest(await readManifest(store, target, signal), target.mediaType);
   if (document.kind === 'index') {
-    for (const child of await completeManifests(store, document, signal))
-      await fetchMissing(store, child, fetch, signal);
+    const children = new Map((await completeManifests(store, document, signal)).map((child) => [child.digest, child]));
+    for (const child of children.values()) await fetchMissing(store, child, fetch, signal);
     return;
   }
   const missing = document.layers.filter((layer) => !store.hasBlob(layer.digest));

@@ -33,12 +33,14 @@ export interface BlobProgress {
 }
 
 const maxDepth = 8;
+/** Manifests that refer to what was copied, and to them; a hostile registry may make up ever more. */
+const maxReferrers = 10_000;
 /** Manifests of one index are many and small. */
 const manifestsAtOnce = 8;
 
 /**
  * Copies the graph under `root`. One blob that several manifests share is copied once.
- * @throws TsbuildError of the side that failed; `manifest-invalid` for graphs nested deeper than 8
+ * @throws TsbuildError of the side that failed; `manifest-invalid` for graphs nested deeper than 8, or with more than 10,000 referrers
  */
 export async function copyGraph(
   source: BlobSource,
@@ -104,20 +106,33 @@ export async function copyGraph(
 
   await copyAny(root, 0, options.signal);
   const { referrers } = options;
+  const found = new Set<Digest>();
   // Round by round, after what they refer to: a list that names an ancestor of its subject must not wait for itself.
-  for (let round = 0; referrers !== undefined && subjects.length > 0 && round < maxDepth; round += 1) {
+  for (let round = 0; referrers !== undefined && subjects.length > 0; round += 1) {
     const next = subjects.splice(0);
     await allOrNothing(
       options.signal,
       next.map((subject) => async (signal) => {
-        const found = await manifests.run(signal, () => referrers(subject, signal));
+        const listed = await manifests.run(signal, () => referrers(subject, signal));
+        for (const { digest } of listed) found.add(digest);
+        if (found.size > maxReferrers || (round >= maxDepth && listed.some(({ digest }) => !underway.has(digest)))) {
+          throw tooManyReferrers(source.name);
+        }
         await allOrNothing(
           signal,
-          found.map((referrer) => (inner) => copyAny(referrer, 0, inner)),
+          listed.map((referrer) => (inner) => copyAny(referrer, 0, inner)),
         );
       }),
     );
   }
+}
+
+function tooManyReferrers(place: string): TsbuildError {
+  return new TsbuildError({
+    code: 'manifest-invalid',
+    message: `${place}: what refers to the image is nested deeper than ${maxDepth}, or more than ${maxReferrers} manifests`,
+    hint: 'Copy the image without --referrers.',
+  });
 }
 
 /** What a manifest or index refers to and a copy must carry. Foreign layers (`urls`) stay where they are. */

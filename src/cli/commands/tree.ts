@@ -1,5 +1,5 @@
 /** `tsbuild tree`: what a name stands for, drawn as a tree: platforms, layers, sizes, and what refers to it. */
-import { allOrNothing, Limiter } from '../../core/index.ts';
+import { allOrNothing, Limiter, TsbuildError } from '../../core/index.ts';
 import {
   type Descriptor,
   familiarReference,
@@ -66,6 +66,8 @@ function branches(nodes: readonly TreeNode[], margin: string): string {
 }
 
 const deepest = 4;
+/** Manifests a tree shows: indexes that list one another would make it endless. */
+const mostNodes = 10_000;
 
 /** Reads what the tree shows, a few documents at a time. */
 class ImageTree {
@@ -73,6 +75,7 @@ class ImageTree {
   readonly #wishes: { readonly layers: boolean; readonly referrers: boolean };
   readonly #style: Style;
   readonly #limit = new Limiter(8);
+  #nodes = 0;
 
   constructor(source: CopySource, wishes: { readonly layers: boolean; readonly referrers: boolean }, style: Style) {
     this.#source = source;
@@ -82,6 +85,8 @@ class ImageTree {
 
   async nodeOf(target: Descriptor, title: string, signal: AbortSignal, depth = 0): Promise<TreeNode> {
     const { source } = this.#source;
+    this.#nodes += 1;
+    if (this.#nodes > mostNodes) throw tooManyNodes(source.name);
     const bytes = await this.#limit.run(signal, () => readManifest(source, target, signal));
     const document = parseManifest(bytes, target.mediaType);
     const [below, referring] = await Promise.all([
@@ -166,4 +171,12 @@ class ImageTree {
 /** What an index names and its place has not got: another platform that was never fetched. */
 function isMissing(code: unknown): boolean {
   return code === 'blob-missing' || code === 'registry-not-found';
+}
+
+function tooManyNodes(place: string): TsbuildError {
+  return new TsbuildError({
+    code: 'manifest-invalid',
+    message: `${place}: the indexes list more than ${mostNodes} manifests`,
+    hint: 'No honest image has so many: do not use it.',
+  });
 }

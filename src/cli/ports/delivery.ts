@@ -124,8 +124,10 @@ export class WiredDelivery implements Delivery {
   async #knownIn(target: Descriptor, signal: AbortSignal): Promise<Map<Digest, readonly string[]>> {
     const { store, baseImages } = this.#parts;
     const known = new Map<Digest, readonly string[]>();
+    const seen = new Set<Digest>();
     const visit = async (descriptor: Descriptor): Promise<void> => {
-      if (!store.hasBlob(descriptor.digest)) return;
+      if (seen.has(descriptor.digest) || !store.hasBlob(descriptor.digest)) return;
+      seen.add(descriptor.digest);
       const document = parseManifest(await readManifest(store, descriptor, signal), descriptor.mediaType);
       if (document.kind === 'index') await Promise.all(document.manifests.map(visit));
       else {

@@ -21,13 +21,18 @@ export async function claimImage(
   store: Pick<Store, 'name' | 'hasBlob' | 'open' | 'resolve'>,
   target: Descriptor,
   signal: AbortSignal,
+  // An index may list one manifest ten thousand times, and that one do the same: each is looked at once.
+  seen: Set<Digest> = new Set(),
 ): Promise<readonly Digest[]> {
+  seen.add(target.digest);
   if (!store.hasBlob(target.digest)) throw blobMissing(target.digest);
   const document = parseManifest(await readManifest(store, target, signal), target.mediaType);
   const absent: Digest[] = [];
   for (const part of partsOf(document)) {
+    if (seen.has(part.digest)) continue;
+    seen.add(part.digest);
     const isHere = store.hasBlob(part.digest);
-    if (isHere && isDocument(part)) absent.push(...(await claimImage(store, part, signal)));
+    if (isHere && isDocument(part)) absent.push(...(await claimImage(store, part, signal, seen)));
     // The images of an index for other platforms need not be here.
     else if (!isHere && document.kind === 'manifest') absent.push(part.digest);
   }

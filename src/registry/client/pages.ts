@@ -8,8 +8,13 @@ import { readBody } from '../http/read-body.ts';
 import { sameOrigin } from '../http/redirects.ts';
 import type { Exchange } from './upload-session.ts';
 
-const maxPages = 10_000;
-const maxEntries = 1_000_000;
+export interface PageLimits {
+  readonly pages: number;
+  readonly entries: number;
+}
+
+/** Of tags and repositories. */
+const namesLimits: PageLimits = { pages: 10_000, entries: 1_000_000 };
 /** Bytes of one page. */
 export const maxPageBytes = 16 * 1024 * 1024;
 
@@ -21,6 +26,7 @@ export async function* pages<T>(
   first: string,
   ask: (target: string | URL) => Promise<Exchange>,
   read: (document: Record<string, unknown>) => readonly T[],
+  limits: PageLimits = namesLimits,
 ): AsyncIterable<T> {
   const seen = new Set<string>();
   let entries = 0;
@@ -29,11 +35,11 @@ export async function* pages<T>(
     const { request, response }: Exchange = await ask(target);
     const items = read(await readJson(request, response));
     entries += items.length;
-    if (page >= maxPages || entries > maxEntries) throw tooMuch(request);
+    if (entries > limits.entries) throw tooMuch(request);
     yield* items;
     target = nextPage(request, response);
     // A page that leads back, or an empty one that leads on for ever, would never end.
-    if (target !== undefined && (seen.has(target.href) || seen.size >= maxPages)) throw tooMuch(request);
+    if (target !== undefined && (seen.has(target.href) || page + 1 >= limits.pages)) throw tooMuch(request);
     if (target !== undefined) seen.add(target.href);
   }
 }

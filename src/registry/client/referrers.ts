@@ -17,8 +17,10 @@ import {
 } from '../../image/index.ts';
 import { isNotFound, isRegistryError } from '../errors.ts';
 import type { Manifests } from './manifests.ts';
-import { maxPageBytes, pages } from './pages.ts';
+import { maxPageBytes, type PageLimits, pages } from './pages.ts';
 import { pullScopes, type RepositoryAccess } from './repository-access.ts';
+
+const limits: PageLimits = { pages: 100, entries: 10_000 };
 
 export interface ReferrersOptions {
   readonly artifactType?: string;
@@ -47,11 +49,16 @@ export class Referrers {
     };
     const ask = (target: string | URL) => this.#access.expect({ ...request, method: 'GET', target }, [200]);
     const found: Descriptor[] = [];
+    let hasApi = false;
+    const read = (document: Record<string, unknown>) => {
+      hasApi = true;
+      return descriptorsOf(document);
+    };
     try {
-      for await (const item of pages(`${path}/referrers/${digest}${query}`, ask, descriptorsOf)) found.push(item);
+      for await (const item of pages(`${path}/referrers/${digest}${query}`, ask, read, limits)) found.push(item);
     } catch (error) {
-      if (!lacksReferrers(error)) throw error;
-      found.splice(0, found.length, ...(await this.#listed(digest, signal)));
+      if (hasApi || !lacksReferrers(error)) throw error;
+      found.push(...(await this.#listed(digest, signal)));
     }
     // A registry may ignore the filter (distribution spec: OCI-Filters-Applied).
     return artifactType === undefined ? found : found.filter((item) => item.artifactType === artifactType);

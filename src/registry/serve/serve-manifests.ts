@@ -138,14 +138,14 @@ async function findManifest(
   if (named || !isDigest(reference)) return named;
   let level = own.flatMap(({ tag, target }) => (tag !== undefined && isReferrersTag(tag) ? [] : [target]));
   for (let depth = 0; depth < maxDepth && level.length > 0; depth += 1) {
-    const below: Descriptor[] = [];
+    const below = new Map<Digest, Descriptor>();
     for (const index of level.filter(({ mediaType }) => isIndexType(mediaType))) {
       const document = parseManifest(await bytesOf(storage, index, signal), index.mediaType);
-      below.push(...childrenOf(document));
+      for (const child of childrenOf(document)) below.set(child.digest, child);
     }
-    const found = below.find(({ digest }) => digest === reference);
+    const found = below.get(reference);
     if (found && (await storage.sizeOf(found.digest)) !== undefined) return found;
-    level = below;
+    level = [...below.values()];
   }
   return undefined;
 }
