@@ -1,6 +1,6 @@
 /**
  * `--chown`: names are looked up in the /etc/passwd and /etc/group of the destination tree, numbers are taken as they are;
- * a user alone brings its own primary group, a number alone is both.
+ * a user alone brings its own primary group, a number alone is both, and what is empty beside a colon is 0, as in BuildKit.
  * Invariant: files of an image are read in the tree, regular ones only, at most 10 MiB.
  */
 import { bytePathFromText, type SourceLocation, TsbuildError } from '../../core/index.ts';
@@ -26,12 +26,11 @@ export async function resolveOwner(
 ): Promise<Owner> {
   const colon = text.indexOf(':');
   const userText = colon < 0 ? text : text.slice(0, colon);
-  const groupText = colon < 0 ? '' : text.slice(colon + 1);
   const user = await userOf(userText);
-  return groupText === '' ? user : { uid: user.uid, gid: await groupOf(groupText) };
+  return colon < 0 ? user : { uid: user.uid, gid: await groupOf(text.slice(colon + 1)) };
 
   async function userOf(name: string): Promise<Owner> {
-    const number = numberOf(name);
+    const number = numberOf(name || '0');
     if (number !== undefined) return { uid: number, gid: number };
     const line = await find('etc/passwd', name);
     const uid = numberOf(line?.[2] ?? '');
@@ -42,7 +41,7 @@ export async function resolveOwner(
   }
 
   async function groupOf(name: string): Promise<number> {
-    const gid = numberOf(name) ?? numberOf((await find('etc/group', name))?.[2] ?? '');
+    const gid = numberOf(name || '0') ?? numberOf((await find('etc/group', name))?.[2] ?? '');
     if (gid !== undefined) return gid;
     if (name === 'root') return 0;
     throw unknown(text, 'group', name, 'group', destination !== undefined, location);
@@ -50,7 +49,6 @@ export async function resolveOwner(
 
   async function find(file: string, name: string): Promise<readonly string[] | undefined> {
     const bytes = await destination?.readFile(bytePathFromText(file), limit);
-    if (name === '') return undefined;
     for (const line of bytes?.toString('utf8').split('\n') ?? []) {
       if (line.startsWith(`${name}:`)) return line.trim().split(':');
     }

@@ -21,6 +21,7 @@ export function dispatchCopy(state: StageState, instruction: CopyInstruction): v
   const chown = optional(instruction.chown);
   const chmod = optional(instruction.chmod);
   const checksum = optional(instruction.checksum);
+  if (checksum) checkChecksum(state, instruction, patterns);
 
   const flags = [
     ...(instruction.parents ? ['--parents'] : []),
@@ -56,13 +57,28 @@ export function dispatchCopy(state: StageState, instruction: CopyInstruction): v
 function refuseAddresses(state: StageState, patterns: readonly { text: string }[], words: readonly Word[]): void {
   for (const [index, { text }] of patterns.entries()) {
     const word = words[index];
-    if (!word || !/^(?:https?|git|ssh):\/\/|^git@[^/]+:/.test(text)) continue;
+    if (!word || !isAddress(text)) continue;
     throw state.fail(word.range, {
       code: 'plan-value-invalid',
       message: `COPY cannot fetch ${redactText(text)}`,
       hint: 'Use ADD for addresses.',
     });
   }
+}
+
+/** A file of the context needs none: its content is its identity. */
+function checkChecksum(state: StageState, on: CopyInstruction, patterns: readonly { text: string }[]): void {
+  const [first, ...more] = patterns;
+  if (first && more.length === 0 && isAddress(first.text)) return;
+  throw state.fail(on.checksum?.range ?? on.range, {
+    code: 'plan-value-invalid',
+    message: `--checksum is for one address, and ${first && more.length === 0 ? `${first.text} is none` : `ADD has ${patterns.length} sources`}`,
+    hint: more.length > 0 ? 'Write an ADD for each source.' : 'Leave --checksum out.',
+  });
+}
+
+function isAddress(text: string): boolean {
+  return /^(?:https?|git|ssh):\/\/|^[\w-]+@[\w.-]+:/.test(text);
 }
 
 function heredocText(state: StageState, heredoc: Heredoc): string {

@@ -5,4 +5,4 @@ export * from './outline.ts';
 export * from './plan.ts';
 export * from './survey.ts';
 export * from './types.ts';
-export { globalArguments, proxyArguments } from './variables.ts';
+export { globalArguments, proxyArguments, variableName } from './variables.ts';

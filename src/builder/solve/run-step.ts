@@ -5,7 +5,7 @@ import type { Digest } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
 import type { Sandbox, StepResult, StepSpec } from '../../sandbox/index.ts';
 import { findShell } from '../find-shell.ts';
-import { proxyArguments, type RunOperation } from '../plan/index.ts';
+import { proxyArguments, type RunOperation, variableName } from '../plan/index.ts';
 import type { BuildRequest } from '../types.ts';
 import { latestMtime } from './created-mtime.ts';
 import { LogTail } from './log-tail.ts';
@@ -60,7 +60,7 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
     const spec: StepSpec = {
       rootfs: root.rootfs,
       args: operation.args,
-      env: withProxies([...operation.env, ...mounts.env], { ...request.proxyEnv, ...request.buildArgs }),
+      env: withProxies([...operation.env, ...mounts.env], request),
       cwd: operation.cwd,
       user: operation.user,
       hostname: hostnameOf(request),
@@ -115,11 +115,24 @@ function withTerm(env: readonly string[], term: string | undefined): readonly st
   return term === undefined || env.some((entry) => entry.startsWith('TERM=')) ? env : [...env, `TERM=${term}`];
 }
 
-/** The proxy variables, declared by an ARG or not. */
-function withProxies(env: readonly string[], proxies: Readonly<Record<string, string>>): readonly string[] {
-  const names = new Set(env.map((entry) => entry.slice(0, entry.indexOf('='))));
-  const added = Object.entries(proxies).filter(([name]) => proxyArguments.has(name) && !names.has(name));
-  return [...env, ...added.map(([name, value]) => `${name}=${value}`)];
+/**
+ * The proxy variables, declared by an ARG or not. Those of the command line beat ENV and count in both spellings, the
+ * lower one first, as in BuildKit; those of tsbuild's own environment are only for what nobody says.
+ */
+function withProxies(
+  env: readonly string[],
+  { buildArgs, proxyEnv }: Pick<BuildRequest, 'buildArgs' | 'proxyEnv'>,
+): readonly string[] {
+  const variables = new Map(env.map((entry) => [variableName(entry), entry]));
+  for (const [name, value] of Object.entries(proxyEnv)) {
+    if (!variables.has(name)) variables.set(name, `${name}=${value}`);
+  }
+  for (const name of [...proxyArguments].filter((one) => one === one.toLowerCase())) {
+    const value = buildArgs[name] ?? buildArgs[name.toUpperCase()] ?? '';
+    if (value === '') continue;
+    for (const spelling of [name, name.toUpperCase()]) variables.set(spelling, `${spelling}=${value}`);
+  }
+  return [...variables.values()];
 }
 
 function checkAllowed({ environment, step }: StepContext, operation: RunOperation): void {

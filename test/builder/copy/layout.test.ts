@@ -232,6 +232,9 @@ describe('--chown', () => {
     ['app:7', '1000:7'],
     ['9:www', '9:33'],
     ['root', '0:0'],
+    ['app:', '1000:0'],
+    [':www', '0:33'],
+    [':', '0:0'],
   ])('%s gives %s, to the parents it makes as well', async (chown, owner) => {
     expect(await copy({ a: '' }, { from: ['a'], destination: '/n/', chown }, there)).toEqual([
       `directory 755 ${owner} n`,
@@ -239,7 +242,7 @@ describe('--chown', () => {
     ]);
   });
 
-  test.each(['nobody', 'app:nogroup', '4294967295', '-1', ':'])('%s is an error', async (chown) => {
+  test.each(['nobody', 'app:nogroup', '4294967295', '-1', ':nogroup'])('%s is an error', async (chown) => {
     await expect(copy({ a: '' }, { from: ['a'], chown }, there)).rejects.toMatchObject({ code: 'copy-owner-unknown' });
   });
 
