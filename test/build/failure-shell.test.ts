@@ -39,6 +39,9 @@ FROM base AS fine
 ENV GREETING=hello
 WORKDIR /srv
 RUN echo made > here
+FROM base AS endless
+ARG SECONDS
+RUN trap '' HUP TERM; sleep $SECONDS; sleep $SECONDS
 FROM scratch AS bare
 COPY --from=base /bin/busybox /program
 RUN ["/program", "false"]
@@ -99,6 +102,32 @@ for (const rung of ['root', 'single', 'chroot'] as const) {
       await screen.shows(/^Killed\s+host>$/m);
       const settings = 'stty -a | grep -oE -- "-?(icanon|echo|isig|opost|icrnl)\\b" | xargs';
       await answers(screen, settings, /^icrnl opost isig icanon echo$/m);
+    }, 180_000);
+
+    test('nothing of a build or a shell is left when its terminal is lost, whatever it ignores', async () => {
+      await prepare(rung);
+      const seconds = `9${process.pid}`;
+      const running = (count: number) => () => processesWith(`sleep ${seconds}`).length === count;
+      const ours = () => processesWith(context).length === 0;
+      const build = await terminal(folder.path, {});
+      try {
+        await build.line(typed(rung, ['build', '--target=endless', `--build-arg=SECONDS=${seconds}`]));
+        expect(await until(running(1), 60_000)).toBe(true);
+      } finally {
+        await build[Symbol.asyncDispose]();
+      }
+      expect(await until(running(0))).toBe(true);
+      const shell = await terminal(folder.path, {});
+      try {
+        await shell.line(typed(rung, ['debug', '--target=fine']));
+        await shell.shows(/No step failed[\s\S]*#$/);
+        await shell.line(`trap '' HUP TERM; sleep ${seconds}; sleep ${seconds}`);
+        expect(await until(running(1))).toBe(true);
+      } finally {
+        await shell[Symbol.asyncDispose]();
+      }
+      expect(await until(running(0))).toBe(true);
+      expect(await until(ours)).toBe(true);
     }, 180_000);
   });
 }

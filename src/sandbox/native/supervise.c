@@ -73,6 +73,11 @@ struct watch {
   int status;
 };
 
+static void begin_abort(struct watch *watch) {
+  if (watch->deadline == 0) watch->deadline = milliseconds_now() + (int64_t)watch->spec->grace;
+  if (!watch->ended) kill(watch->init, SIGTERM);
+}
+
 static void take_signal(struct watch *watch) {
   struct signalfd_siginfo info;
   if (read(watch->signals, &info, sizeof info) != sizeof info) return;
@@ -88,9 +93,8 @@ static void take_signal(struct watch *watch) {
     if (watch->master >= 0) copy_window_size(watch->master);
     return;
   }
-  bool abort = info.ssi_signo == ABORT;
-  if (abort && watch->deadline == 0) watch->deadline = milliseconds_now() + (int64_t)watch->spec->grace;
-  if (!watch->ended) kill(watch->init, abort ? SIGTERM : (int)info.ssi_signo);
+  if (info.ssi_signo == ABORT) begin_abort(watch);
+  else if (!watch->ended) kill(watch->init, (int)info.ssi_signo);
 }
 
 static int time_left(struct watch *watch) {
@@ -103,6 +107,12 @@ static int time_left(struct watch *watch) {
   return 1000;
 }
 
+/* The user's terminal hung up: nobody can see or end the step any more. */
+static bool lost_terminal(const struct watch *watch, const struct relay relays[RELAYS]) {
+  if (watch->master < 0 || watch->ended || watch->deadline != 0) return false;
+  return relays[OUTPUT].from < 0 || (watch->spec->input && relays[INPUT].from < 0);
+}
+
 /* Until PID 1 is gone, and with it every process of the step, and all they wrote has been passed on. */
 static void pass_streams(struct watch *watch, struct relay relays[RELAYS]) {
   while (!watch->ended || relays[OUTPUT].from >= 0 || relays[ERROR].from >= 0) {
@@ -112,6 +122,7 @@ static void pass_streams(struct watch *watch, struct relay relays[RELAYS]) {
     if (poll(events, 1 + RELAYS, timeout) < 0 && errno != EINTR) fail("supervise", errno, "poll");
     if (events[0].revents != 0) take_signal(watch);
     for (int i = 0; i < RELAYS; i++) relay_advance(&relays[i], events[1 + i].revents);
+    if (lost_terminal(watch, relays)) begin_abort(watch);
   }
 }
 
