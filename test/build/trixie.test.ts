@@ -1,5 +1,6 @@
-import { mkdirSync } from 'node:fs';
+import { cpSync, mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { allBaseImages } from '../support/base-images.ts';
 import { type BuildFixture, buildFixtures, prepareContext } from '../support/build-fixtures.ts';
@@ -21,6 +22,26 @@ const judged = buildFixtures().filter(
   ({ build: { trixie: own, without, differs } }) =>
     own?.without === undefined && (everything || without?.docker !== undefined || differs?.docker !== undefined),
 );
+
+/** An answer without what BuildKit leaves to chance (the order within a line) and leaves out (columns). */
+function comparable(answer: string): string {
+  const lines = (location: { ranges: readonly { start: { line: number }; end: { line: number } }[] }) => [
+    location.ranges[0]?.start.line,
+    location.ranges.at(-1)?.end.line,
+  ];
+  const sorted = (value: unknown, key = ''): unknown => {
+    if (Array.isArray(value)) return value.map((one) => sorted(one)).toSorted((a, b) => (text(a) < text(b) ? -1 : 1));
+    if (typeof value !== 'object' || value === null) return value;
+    if (key === 'location') return lines(value as Parameters<typeof lines>[0]);
+    return Object.fromEntries(
+      Object.entries(value)
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, member]) => [name, sorted(member, name)]),
+    );
+  };
+  const text = (value: unknown) => JSON.stringify(value);
+  return text(sorted(JSON.parse(answer)));
+}
 
 describe.skipIf(missing !== undefined)('Docker of Debian trixie', () => {
   let folder: TemporaryFolder;
@@ -74,6 +95,27 @@ describe.skipIf(missing !== undefined)('Docker of Debian trixie', () => {
     } finally {
       await rm(folder.join(fixture.name), { recursive: true, force: true });
     }
+  });
+
+  test.each([
+    ['outline', []],
+    ['outline', ['--target=compile']],
+    ['outline', ['--target=RELEASE', '--build-arg', 'FLAGS=cli']],
+    ['outline', ['--target=spaced']],
+    ['outline', ['--target=other']],
+    ['targets', []],
+  ] as const)('answers the question for the %s as we do: %j', async (question, args) => {
+    const context = folder.join('calls');
+    cpSync(fileURLToPath(new URL('../../fixtures/calls', import.meta.url)), context, { recursive: true });
+    const ours = await mustTsbuild(['build', `--call=${question},format=json`, ...args, context], {
+      home: folder.join('home'),
+    });
+    const print = [`--print=${question},format=json`, ...args];
+    const theirs = await docker.build('asked', context, print, { env: { BUILDX_EXPERIMENTAL: '1' } });
+    expect(theirs.code, theirs.stderr).toBe(0);
+    // BuildKit matches the description of a stage with its name in lower case, however it is written.
+    const [mine, other] = [comparable(ours.text), comparable(theirs.text)];
+    expect(mine.replaceAll(',"description":"the final thing"', '')).toBe(other);
   });
 
   function buildOurs({ name, build }: BuildFixture, context: string, args: readonly string[]) {

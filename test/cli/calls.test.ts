@@ -1,5 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allBaseImages } from '../support/base-images.ts';
+import { writeOciLayout } from '../support/image-files.ts';
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary-folder.ts';
 import { tsbuild } from '../support/tsbuild.ts';
 
@@ -147,6 +149,119 @@ describe('--check says what the build checks find', () => {
       warnings: [],
       buildError: { code: 'dockerfile-instruction', location: at(2, 0, 5) },
     });
+  });
+});
+
+describe('a Dockerfile with much to ask about', () => {
+  // test/build/trixie.test.ts holds the answers against BuildKit's.
+  const odd = () => folder.join('odd');
+  beforeAll(() => {
+    mkdirSync(odd());
+    writeFileSync(`${odd()}/Dockerfile`, readFileSync(new URL('../../fixtures/calls/Dockerfile', import.meta.url)));
+    writeOciLayout(folder.join('bases'), allBaseImages());
+  });
+  const ask = async (...args: readonly string[]): Promise<string> => {
+    const exitCode = args.includes('--check') ? 1 : 0;
+    const base = `base:latest=oci-layout://${folder.join('bases')}:base`;
+    const { text, stderr, code } = await tsbuild(['build', ...args, '--build-context', base, odd()], {
+      home: folder.join('home'),
+    });
+    expect(code, stderr).toBe(exitCode);
+    return text;
+  };
+
+  test('has the arguments, secrets and agents of all stages its target is made of', async () => {
+    expect(await ask('--call=outline')).toBe(`BUILD ARG     VALUE         DESCRIPTION
+BASE_TAG      latest        which base
+BASE          base:latest   full name
+OPT                         and LVL belong together
+LVL           3
+ONLY_SPACED   1
+FLAGS         -O3
+LAST                        one
+
+SECRET   REQUIRED
+netrc    true
+opt
+token
+
+SSH       REQUIRED
+default
+deploy    true
+`);
+  });
+
+  test('of a target named in any case, with values of the command line', async () => {
+    const text = await ask(
+      '--call=outline',
+      '--target=RELEASE',
+      '--build-arg=FLAGS=cli',
+      '--build-arg=BASE_TAG=latest',
+    );
+    expect(text).toMatch(/^TARGET: {6}release\nDESCRIPTION: the final thing\n\n/);
+    expect(text).toMatch(/^FLAGS {9}cli$/m);
+    expect(text).not.toMatch(/LAST|NEVER|UNUSED/);
+  });
+
+  test('of a target that shares nothing with the others', async () => {
+    expect(await ask('--call=outline', '--target=other')).toBe(`TARGET:      other
+DESCRIPTION: never built
+
+BUILD ARG   VALUE   DESCRIPTION
+NEVER       1
+
+SECRET   REQUIRED
+never
+`);
+  });
+
+  test('has its stages with their bases and descriptions', async () => {
+    expect(await ask('--call=targets')).toBe(`TARGET      BASE      DESCRIPTION
+compile     \${BASE}   builds everything
+spaced      base      describes it
+release     compile   the final thing
+other       scratch   never built
+(default)   release
+`);
+    const { targets } = JSON.parse(await ask('--call=targets,format=json')) as { targets: { platform?: string }[] };
+    expect(targets.map(({ platform }) => platform)).toEqual([undefined, '$BUILDPLATFORM', ...Array(3)]);
+  });
+
+  test('has a plan in which secrets, agents and caches are named and have no part in the keys of others', async () => {
+    const { plans } = JSON.parse(await ask('--call=plan,format=json')) as {
+      plans: { stages: { name: string; base: string; dependsOn: string[]; steps: { dependsOn: string[] }[] }[] }[];
+    };
+    expect(
+      plans[0]?.stages.map(({ name, base, dependsOn, steps }) => [
+        name,
+        base.replace(/^(image).*:base@sha256:.*$/, '$1'),
+        dependsOn,
+        steps.map((s) => s.dependsOn),
+      ]),
+    ).toEqual([
+      ['compile', 'image', [], [['base'], ['compile/1']]],
+      ['spaced', 'image', [], [['base']]],
+      ['Release', 'stage compile', ['compile', 'spaced'], [['base', 'stage spaced'], ['Release/1']]],
+      ['stage-4', 'stage Release', ['Release'], []],
+    ]);
+    const text = await ask('--call=plan', '--target=compile');
+    expect(text).toContain('{"kind":"secret","id":"netrc"');
+    expect(text).toContain('{"kind":"ssh","id":"deploy"');
+    expect(text).toContain('"kind":"cache"');
+  });
+
+  test('has what the checks find, with the line', async () => {
+    expect(await ask('--check')).toBe(`warning: the stage name 'Release' is not in lower case [StageNameCasing]
+   ╭─ Dockerfile:28:17
+26 │
+27 │ # Release the final thing
+28 │ FROM compile AS Release
+   │                 ^^^^^^^
+29 │ ARG FLAGS=-O3
+hint: Write release. See docs/checks/StageNameCasing.md.
+
+Check complete, 1 found.
+`);
   });
 });
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { allBaseImages } from './base-images.ts';
 import type { BuildFixture, JudgeName } from './build-fixtures.ts';
 import { startBuildah } from './buildah.ts';
-import type { Finished } from './command.ts';
+import type { Finished, RunOptions } from './command.ts';
 import { configDifferences, historyDifferences } from './config-compare.ts';
 import { startDockerd } from './dockerd.ts';
 import { type ReadImage, writeDockerArchive } from './image-files.ts';
@@ -15,7 +15,7 @@ import { type FlatTree, flatten, type TreeComparison, treeDifferences } from './
 
 export interface Judge extends AsyncDisposable {
   readonly name: JudgeName;
-  build(tag: string, context: string, args: readonly string[]): Promise<Finished>;
+  build(tag: string, context: string, args: readonly string[], options?: RunOptions): Promise<Finished>;
   read(tag: string): Promise<ReadImage>;
 }
 
@@ -40,7 +40,7 @@ export async function startJudge(name: JudgeName, enter: readonly string[] = [])
   }
   return {
     name,
-    build: (tag, context, args) => tool.build(tag, context, args),
+    build: (tag, context, args, options) => tool.build(tag, context, args, options),
     read: (tag) => tool.read(tag),
     [Symbol.asyncDispose]: () => tool[Symbol.asyncDispose](),
   };

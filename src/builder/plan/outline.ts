@@ -23,7 +23,7 @@ export interface OutlineMount {
 }
 
 export interface Outline {
-  /** As written; undefined when the target has none. */
+  /** Lower case, as BuildKit has it; undefined when the target has none. */
   readonly name?: string;
   readonly description?: string;
   readonly args: readonly OutlineArgument[];
@@ -37,7 +37,7 @@ export function outlineOf(parsed: ParsedDockerfile, plan: Plan, options: PlanOpt
   const target = parsed.stages[stages[0]?.id ?? 0]?.from;
   const description = target && describedAs(target, target.nameWord?.raw ?? '');
   return {
-    ...(target?.nameWord && { name: target.nameWord.raw }),
+    ...(target?.name !== undefined && { name: target.name }),
     ...(description !== undefined && { description }),
     args: argumentsOf(parsed, stages, options),
     secrets: mountsOf(stages, 'secret'),

@@ -9,7 +9,7 @@ import { withPorts } from './with-ports.ts';
 export async function callTargets({ request, call }: BuildInvocation, session: Session): Promise<number> {
   const { parsed } = await withPorts(session, (ports) => checkRequest(request, ports));
   const stages = parsed.stages.map(({ from }, index) => ({
-    name: from.nameWord?.raw ?? '',
+    name: from.name ?? '',
     description: describedAs(from, from.nameWord?.raw ?? '') ?? '',
     isDefault: index === parsed.stages.length - 1,
     from,
