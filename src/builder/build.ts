@@ -62,6 +62,8 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     });
     images.push({ ...image, chain: results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [] });
   }
+  // Its processes end while the image is written.
+  const closed = sandbox.close();
   const [only] = images;
   const single = images.length === 1 && !wantsIndex(request) ? only : undefined;
   const target = single ? single.manifest : await assembleIndex(ports.store, images, request.annotations);
@@ -71,6 +73,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   await cacheMounts.leave();
   await contexts.save();
   emitWarnings(parsed, warnings, ports.events);
+  await closed;
   return { images, target, tags: request.tags };
 }
 
@@ -155,6 +158,7 @@ function planOptions(request: BuildRequest, targetPlatform: Platform): PlanOptio
 class LazySandbox implements AsyncDisposable {
   readonly #open: () => Promise<Sandbox>;
   #opened: Promise<Sandbox> | undefined;
+  #closed: Promise<void> | undefined;
 
   constructor({ isolation }: BuildRequest, { events, store }: BuildPorts) {
     this.#open = () =>
@@ -167,11 +171,16 @@ class LazySandbox implements AsyncDisposable {
   }
 
   /** Why it could not be opened, whoever asked for it knows. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#opened?.then(
+  close(): Promise<void> {
+    this.#closed ??= this.#opened?.then(
       (sandbox) => sandbox.close(),
       () => {},
     );
+    return this.#closed ?? Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }
 

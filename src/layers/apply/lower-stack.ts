@@ -8,6 +8,7 @@ import { closeSync, constants } from 'node:fs';
 import type { BytePath } from '../../core/index.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
+import type { OpenRoots } from '../native/open-roots.ts';
 import { recordsOwners, withRecordedOwner } from '../native/recorded-owner.ts';
 import { type FileStat, fileType, isWhiteoutDevice, scanDirectory, statAt } from '../native/stat.ts';
 import { isLayerXattr, readXattrs } from '../native/xattrs.ts';
@@ -28,30 +29,32 @@ const handlesPerLayer = 16;
 const rememberedDirectories = 4096;
 
 export class LowerStack {
-  readonly #layers: readonly { readonly root: number; readonly handles: DirectoryHandles }[];
+  readonly #roots: Int32Array;
+  readonly #ownsRoots: boolean;
+  /** Of the layers that were asked for more than their root. */
+  readonly #handles: (DirectoryHandles | undefined)[] = [];
   readonly #prefix: OverlayXattrPrefix;
   readonly #directories = new Map<string, readonly number[]>();
   readonly #recordsOwners = recordsOwners();
 
-  /** @param roots highest first, as overlayfs takes them */
-  constructor(roots: readonly string[], prefix: OverlayXattrPrefix) {
+  /**
+   * @param roots highest first, as overlayfs takes them
+   * @param kept keeps them open for others after this
+   */
+  constructor(roots: readonly string[], prefix: OverlayXattrPrefix, kept?: OpenRoots) {
     this.#prefix = prefix;
-    this.#layers = roots.map((path) => {
-      const root = openRoot(path);
-      return { root, handles: new DirectoryHandles(root, handlesPerLayer) };
-    });
+    this.#ownsRoots = kept === undefined;
+    this.#roots = Int32Array.from(kept === undefined ? roots.map(openRoot) : kept.open(roots));
   }
 
   close(): void {
-    for (const layer of this.#layers) {
-      layer.handles.close();
-      closeSync(layer.root);
-    }
+    for (const handles of this.#handles) handles?.close();
+    if (this.#ownsRoots) for (const root of this.#roots) closeSync(root);
   }
 
   /** The root directory as the stack shows it; undefined without layers. */
   root(): LowerEntry | undefined {
-    const root = this.#layers[0]?.root;
+    const root = this.#roots[0];
     const stat = root === undefined ? undefined : statAt(root, '');
     if (root === undefined || !stat) return undefined;
     return { stat: this.#withOwner(root, '', stat), directory: '' as BytePath, name: '', layer: 0 };
@@ -59,7 +62,7 @@ export class LowerStack {
 
   /** An entry at its own place: no component of `directory` may be a symlink; undefined when there is none. */
   lookup(directory: string, name: string): LowerEntry | undefined {
-    for (const layer of this.#layersOf(directory)) {
+    for (const layer of this.#holders(directory, name)) {
       const dir = this.#fd(layer, directory);
       const stat = statAt(dir, name);
       if (!stat) continue;
@@ -99,14 +102,14 @@ export class LowerStack {
   #layersOf(path: string): readonly number[] {
     const known = this.#directories.get(path);
     if (known) return known;
-    const found = path === '' ? this.#layers.map((_, index) => index) : this.#merge(parentPath(path), baseName(path));
+    const found = path === '' ? [...this.#roots.keys()] : this.#merge(parentPath(path), baseName(path));
     if (this.#directories.size >= rememberedDirectories) this.#directories.clear();
     this.#directories.set(path, found);
     return found;
   }
 
   #merge(directory: string, name: string): number[] {
-    const layers = this.#layersOf(directory);
+    const layers = this.#holders(directory, name);
     const merged: number[] = [];
     for (const layer of layers) {
       const dir = this.#fd(layer, directory);
@@ -117,6 +120,15 @@ export class LowerStack {
       if (layer !== layers.at(-1) && this.#opaque(this.#fd(layer, childPath(directory, name))) === 'y') break;
     }
     return merged;
+  }
+
+  /** Of the layers that show the directory those that have the name, highest first. */
+  #holders(directory: string, name: string): readonly number[] {
+    // Most layers of a deep chain change few directories, but all of them have a root.
+    if (directory === '') return native.holders(this.#roots, name);
+    const layers = this.#layersOf(directory);
+    const dirs = Int32Array.from(layers, (layer) => this.#fd(layer, directory));
+    return native.holders(dirs, name).flatMap((at) => layers[at] ?? []);
   }
 
   #isWhiteout(dir: number, name: string, stat: FileStat): boolean {
@@ -134,8 +146,10 @@ export class LowerStack {
   }
 
   #fd(layer: number, directory: string): number {
-    const handles = this.#layers[layer]?.handles;
-    if (!handles) throw new RangeError(`no layer ${layer}`);
-    return handles.fd(directory as BytePath);
+    const root = this.#roots[layer];
+    if (root === undefined) throw new RangeError(`no layer ${layer}`);
+    if (directory === '') return root;
+    this.#handles[layer] ??= new DirectoryHandles(root, handlesPerLayer);
+    return this.#handles[layer].fd(directory as BytePath);
   }
 }

@@ -9,6 +9,7 @@ import type { Digest } from '../../image/index.ts';
 import { LowerStack, type OverlayXattrPrefix } from '../apply/lower-stack.ts';
 import { hasXattrs, native, notRegular, sizeDiffers } from '../native/addon.ts';
 import { openRoot } from '../native/directory-handles.ts';
+import type { OpenRoots } from '../native/open-roots.ts';
 import { type FileStat, fileType, type ScannedEntry } from '../native/stat.ts';
 import { isLayerXattr, readXattrs } from '../native/xattrs.ts';
 import { opaquePath, refuseReservedName, whiteoutPath } from '../tar/layer-path.ts';
@@ -36,13 +37,23 @@ export interface DiffUpperOutput {
   readonly size: number;
 }
 
-export function diffUpper(input: DiffUpperInput, control: JobControl): DiffUpperOutput {
+export interface DiffUpperOptions {
+  /** Sees each entry before it is packed; what it throws ends the job. */
+  readonly eachEntry?: (entry: ScannedEntry) => void;
+  /** Keeps the roots of the layers below open for the next time. */
+  readonly kept?: OpenRoots;
+}
+
+export function diffUpper(input: DiffUpperInput, control: JobControl, options: DiffUpperOptions = {}): DiffUpperOutput {
   const root = openRoot(input.upper);
-  const lowers = new LowerStack(input.lowers, input.xattrPrefix);
+  const lowers = new LowerStack(input.lowers, input.xattrPrefix, options.kept);
   const draft = new LayerDraft(input.draft, control);
   try {
     const packer = new UpperPacker(draft, input.latestMtime);
-    walkUpper(root, lowers, input.xattrPrefix, packer, () => control.throwIfAborted());
+    walkUpper(root, lowers, input.xattrPrefix, packer, (entry) => {
+      control.throwIfAborted();
+      options.eachEntry?.(entry);
+    });
     return draft.finish();
   } catch (error) {
     throw layerFailure(error, 'packing the changes of a step');

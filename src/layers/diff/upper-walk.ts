@@ -46,7 +46,7 @@ export function walkUpper(
   lowers: LowerStack,
   prefix: OverlayXattrPrefix,
   visitor: UpperVisitor,
-  eachEntry: () => void,
+  eachEntry: (entry: ScannedEntry) => void,
 ): void {
   const handles = new DirectoryHandles(root, 256);
   try {
@@ -71,7 +71,7 @@ class UpperWalk {
     this.#visitor = visitor;
   }
 
-  run(eachEntry: () => void): void {
+  run(eachEntry: (entry: ScannedEntry) => void): void {
     this.#levels.push(this.#level('' as BytePath, true, undefined));
     for (let level = this.#levels.at(-1); level; level = this.#levels.at(-1)) {
       const entry = level.entries[level.next++];
@@ -79,7 +79,7 @@ class UpperWalk {
         this.#levels.pop();
         continue;
       }
-      eachEntry();
+      eachEntry(entry);
       const path = childPath(level.path, entry.name) as BytePath;
       naming('reading', path, () => this.#enter(level, entry, path));
     }

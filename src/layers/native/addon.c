@@ -39,6 +39,7 @@ NAPI_MODULE_INIT() {
     export_function(env, exports, "chmodAt", native_chmod_at);
     export_function(env, exports, "utimesAt", native_utimes_at);
     export_function(env, exports, "statAt", native_stat_at);
+    export_function(env, exports, "holders", native_holders);
     export_function(env, exports, "scanDirectory", native_scan_directory);
     export_function(env, exports, "listXattrs", native_list_xattrs);
     export_function(env, exports, "getXattr", native_get_xattr);

@@ -71,6 +71,8 @@ export interface NativeLayers {
 
   /** Fills a stat record; false when there is no such name. Name '' is the descriptor itself. */
   statAt(dir: number, name: string, out: Float64Array): boolean;
+  /** Positions in `dirs` of the directories that have the name, in order. */
+  holders(dirs: Int32Array, name: string): number[];
   /**
    * All entries of a directory in byte order of their names: for each a stat record, the name's length as a double, the
    * name padded to 8 bytes.

@@ -82,6 +82,7 @@ struct bytes args_bytes(struct args *args, size_t index) {
         fail(args, "a typed array was expected");
         return bytes;
     }
+    if (type == napi_int32_array) length *= 4;
     if (type == napi_float64_array || type == napi_bigint64_array || type == napi_biguint64_array) length *= 8;
     bytes.data = data;
     bytes.length = length;

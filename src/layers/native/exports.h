@@ -18,6 +18,7 @@ napi_value native_chmod_at(napi_env env, napi_callback_info info);
 napi_value native_utimes_at(napi_env env, napi_callback_info info);
 
 napi_value native_stat_at(napi_env env, napi_callback_info info);
+napi_value native_holders(napi_env env, napi_callback_info info);
 napi_value native_scan_directory(napi_env env, napi_callback_info info);
 
 napi_value native_list_xattrs(napi_env env, napi_callback_info info);

@@ -55,6 +55,30 @@ napi_value native_stat_at(napi_env env, napi_callback_info info) {
     return make_bool(env, true);
 }
 
+/* holders(dirs, name): the positions in `dirs`, an Int32Array, of the directories that have the name, in order */
+napi_value native_holders(napi_env env, napi_callback_info info) {
+    struct args args;
+    struct path name;
+    args_read(&args, env, info, 2);
+    struct bytes dirs = args_bytes(&args, 0);
+    args_path(&args, 1, &name);
+    if (args.failed) return NULL;
+    napi_value found;
+    uint32_t count = 0;
+    if (napi_create_array(env, &found) != napi_ok) return NULL;
+    for (size_t i = 0; i < dirs.length / sizeof(int32_t); i++) {
+        int32_t dir;
+        struct stat ignored;
+        memcpy(&dir, dirs.data + i * sizeof dir, sizeof dir);
+        if (fstatat(dir, name.text, &ignored, AT_SYMLINK_NOFOLLOW) == 0) {
+            if (napi_set_element(env, found, count++, make_int(env, (int64_t)i)) != napi_ok) return NULL;
+        } else if (errno != ENOENT && errno != ENOTDIR) {
+            return throw_errno(env, errno, "fstatat", name.text);
+        }
+    }
+    return found;
+}
+
 struct packed {
     uint8_t *data;
     size_t used;

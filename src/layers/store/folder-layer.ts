@@ -6,9 +6,9 @@ import type { StoreParts } from './store-parts.ts';
 /** The same entries give the same layer; nothing may write to the folder meanwhile. */
 export async function layerOfFolder(parts: StoreParts, folder: string, signal: AbortSignal): Promise<WrittenLayer> {
   const draft = parts.presence.draft();
-  const pool = await parts.pool.get();
+  const small = await parts.smallJobs.get();
   const job = { upper: folder, lowers: [], draft, xattrPrefix: parts.xattrPrefix() };
-  const { diffId, size } = await pool.run('diffUpper', job, signal);
+  const { diffId, size } = small.diffUpper(job) ?? (await (await parts.pool.get()).run('diffUpper', job, signal));
   parts.blobs.adopt(draft, diffId);
   return uncompressedLayer(diffId, size);
 }

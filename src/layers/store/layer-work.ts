@@ -34,14 +34,11 @@ export class LayerWork {
       signal,
     );
     const draft = this.#parts.presence.draft();
-    const pool = await this.#parts.pool.get();
-    const job = {
-      entries: list,
-      draft,
-      ...(latestMtime !== undefined && { latestMtime }),
-      hashFiles: hashFiles === true,
-    };
-    const { diffId, size, fileDigests } = await pool.run('writeLayer', job, signal);
+    const job = { draft, ...(latestMtime !== undefined && { latestMtime }), hashFiles: hashFiles === true };
+    const small = await this.#parts.smallJobs.get();
+    const { diffId, size, fileDigests } =
+      small.writeLayer(list, job) ??
+      (await (await this.#parts.pool.get()).run('writeLayer', { ...job, entries: list }, signal));
     this.#parts.blobs.adopt(draft, diffId);
     return { ...uncompressedLayer(diffId, size), ...(fileDigests && { fileDigests }) };
   }

@@ -271,7 +271,7 @@ export class LocalStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#parts.pool.close();
+    await Promise.all([this.#parts.pool.close(), this.#parts.smallJobs.close()]);
     try {
       await this.#parts.pending.settle();
       await this.#parts.records.settle();

@@ -3,12 +3,12 @@
  * Invariant: opening costs a few system calls. What only some commands need (the addon, workers, trees, compression) is
  * loaded when it is first used.
  */
-import type { WorkerPool } from '../worker/pool.ts';
 import { Blobs } from './blobs.ts';
 import { Downloads } from './downloads.ts';
 import { ImageList } from './image-list.ts';
 import { LayerBytes } from './layer-bytes.ts';
 import { openLayout } from './layout.ts';
+import { Lazy } from './lazy.ts';
 import { LocalStore } from './local-store.ts';
 import { type XattrPrefix, xattrPrefixOfThisProcess } from './overlay-xattrs.ts';
 import { PendingBlobs } from './pending-blobs.ts';
@@ -40,7 +40,8 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const marks = new UsageMarks(layout, presence);
   const pending = new PendingBlobs((draft, path) => marks.place(draft, path));
   const blobs = new Blobs({ layout, presence, pending, marks, downloads: new Downloads(layout, presence) });
-  const pool = new LazyPool(options.workers);
+  const pool = new Lazy(async () => (await import('../worker/pool.ts')).createWorkerPool(options.workers));
+  const smallJobs = new Lazy(async () => new (await import('../worker/small-jobs.ts')).SmallJobs());
   const bytes = new LayerBytes({
     layout,
     presence,
@@ -84,6 +85,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
     bytes,
     snapshots,
     pool,
+    smallJobs,
     workFolders: [],
     xattrPrefix,
     compressing: new SharedWork(),
@@ -91,25 +93,4 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
     records: new Records(layout, presence, pending),
   };
   return new LocalStore(parts);
-}
-
-/** The worker threads, from their first use. */
-class LazyPool {
-  readonly #size: number | undefined;
-  #pool: Promise<WorkerPool> | undefined;
-
-  constructor(size: number | undefined) {
-    this.#size = size;
-  }
-
-  get(): Promise<WorkerPool> {
-    this.#pool ??= import('../worker/pool.ts').then(({ createWorkerPool }) => createWorkerPool(this.#size));
-    return this.#pool;
-  }
-
-  async close(): Promise<void> {
-    const pool = this.#pool;
-    this.#pool = undefined;
-    await (await pool)?.close();
-  }
 }

@@ -11,11 +11,15 @@ import { removeTree } from './remove-tree.ts';
 import { makeFolders } from './snapshots.ts';
 import type { StoreParts } from './store-parts.ts';
 
+/** Milliseconds after which a step is thought to change more than a little: a worker starts while it still runs. */
+const longStep = 100;
+
 export class SnapshotWork implements SnapshotDraft {
   readonly upper: string;
   readonly work: string;
   readonly #folder: string;
   readonly #parts: StoreParts;
+  readonly #warming: NodeJS.Timeout;
   #diffId: Digest | undefined;
 
   /** @param below the highest layer beneath: the root directory of the overlay looks like its root until it is changed */
@@ -26,14 +30,7 @@ export class SnapshotWork implements SnapshotDraft {
     makeFolders(this.#folder, ['fs']);
     if (below !== undefined) copyRoot(below, this.upper);
     this.work = parts.workFolders.pop() ?? this.#makeWork();
-    // A thread takes longer to start than a small step: it starts while the step runs. Once that has been sent on its way.
-    setImmediate(() => {
-      parts.pool.get().then(
-        (pool) => pool.warm(),
-        // Who needs one hears why there is none.
-        () => {},
-      );
-    });
+    this.#warming = setTimeout(() => warmPool(parts), longStep).unref();
   }
 
   async diff(options: {
@@ -41,20 +38,19 @@ export class SnapshotWork implements SnapshotDraft {
     readonly lowers: readonly string[];
     readonly latestMtime?: bigint;
   }): Promise<WrittenLayer> {
+    clearTimeout(this.#warming);
     const { signal, lowers, latestMtime } = options;
     const draft = this.#parts.presence.draft();
-    const pool = await this.#parts.pool.get();
-    const { diffId, size } = await pool.run(
-      'diffUpper',
-      {
-        upper: this.upper,
-        lowers,
-        draft,
-        ...(latestMtime !== undefined && { latestMtime }),
-        xattrPrefix: this.#parts.xattrPrefix(),
-      },
-      signal,
-    );
+    const job = {
+      upper: this.upper,
+      lowers,
+      draft,
+      ...(latestMtime !== undefined && { latestMtime }),
+      xattrPrefix: this.#parts.xattrPrefix(),
+    };
+    const small = await this.#parts.smallJobs.get();
+    const { diffId, size } =
+      small.diffUpper(job) ?? (await (await this.#parts.pool.get()).run('diffUpper', job, signal));
     this.#diffId = diffId;
     this.#parts.blobs.adopt(draft, diffId);
     return uncompressedLayer(diffId, size);
@@ -66,6 +62,7 @@ export class SnapshotWork implements SnapshotDraft {
   }
 
   async discard(): Promise<void> {
+    clearTimeout(this.#warming);
     await removeTree(this.#folder);
     await removeTree(this.work);
   }
@@ -75,4 +72,12 @@ export class SnapshotWork implements SnapshotDraft {
     makeFolders(folder, []);
     return folder;
   }
+}
+
+function warmPool({ pool }: StoreParts): void {
+  pool.get().then(
+    (workers) => workers.warm(),
+    // Who needs one hears why there is none.
+    () => {},
+  );
 }

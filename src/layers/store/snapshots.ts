@@ -12,7 +12,7 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode, throwIfAborted } from '../../core/index.ts';
-import { chainIds, type Digest, digestHex, isDigest } from '../../image/index.ts';
+import { chainIdOf, type Digest, digestHex, isDigest } from '../../image/index.ts';
 import type { ChainOptions, LayerRef } from '../types.ts';
 import { storeFailure } from './failures.ts';
 import { namesIn } from './if-there.ts';
@@ -37,9 +37,18 @@ export interface SnapshotsParts {
   readonly unpack: (layer: LayerRef, target: string, lowers: readonly string[], options: ChainOptions) => Promise<void>;
 }
 
+/** Of a chain, lowest first. */
+interface Places {
+  readonly chain: readonly LayerRef[];
+  readonly ids: readonly Digest[];
+  readonly folders: readonly string[];
+}
+
 export class Snapshots {
   readonly #parts: SnapshotsParts;
   readonly #unpacking = new SharedWork<void>();
+  /** By the highest layer. */
+  readonly #places = new WeakMap<LayerRef, Places>();
   /** Found before: looking at every layer again for every step would make each step slower than the one before it. */
   readonly #present = new Set<Digest>();
   /** When a name in the folder of snapshots last changed, as far as this process knows. */
@@ -54,9 +63,9 @@ export class Snapshots {
   async lowers(chain: readonly LayerRef[], options: ChainOptions): Promise<readonly string[]> {
     if (this.#lastChange !== this.#changeTime()) this.#present.clear();
     this.#lastChange = this.#changeTime();
-    const ids = chainIds(chain.map((layer) => layer.diffId));
-    const folders = ids.map((id) => join(this.#folder(id), 'fs'));
+    const { ids, folders } = this.#placesOf(chain);
     const present = ids.map((id) => this.has(id));
+    if (!present.includes(false)) return folders.toReversed();
     const stop = new AbortController();
     const signal = AbortSignal.any([options.signal, stop.signal]);
     const fetching = new Map<number, Promise<void>>();
@@ -86,7 +95,21 @@ export class Snapshots {
       await Promise.allSettled(fetching.values());
       throw error;
     }
-    return folders.reverse();
+    return folders.toReversed();
+  }
+
+  /** The chain of a step is mostly that of the one before and one layer more. */
+  #placesOf(chain: readonly LayerRef[]): Places {
+    const [below, top] = [chain.at(-2), chain.at(-1)];
+    const known = below && this.#places.get(below);
+    const startsWithKnown = known?.chain.length === chain.length - 1 && known.chain.every((one, i) => one === chain[i]);
+    const beneath = startsWithKnown ? known : { ids: [], folders: [] };
+    const ids = [...beneath.ids];
+    for (const { diffId } of chain.slice(ids.length)) ids.push(chainIdOf(ids.at(-1), diffId));
+    const added = ids.slice(beneath.folders.length).map((id) => join(this.#folder(id), 'fs'));
+    const places = { chain, ids, folders: [...beneath.folders, ...added] };
+    if (top !== undefined) this.#places.set(top, places);
+    return places;
   }
 
   /** Whether a complete snapshot of this boot is there; if so it stays until this process ends. */

@@ -1,10 +1,12 @@
 /** The parts a store is put together from; each file says what its part promises. Types only. */
 import type { Digest } from '../../image/index.ts';
 import type { WorkerPool } from '../worker/pool.ts';
+import type { SmallJobs } from '../worker/small-jobs.ts';
 import type { Blobs } from './blobs.ts';
 import type { ImageList } from './image-list.ts';
 import type { LayerBytes } from './layer-bytes.ts';
 import type { Layout } from './layout.ts';
+import type { Lazy } from './lazy.ts';
 import type { XattrPrefix } from './overlay-xattrs.ts';
 import type { PendingBlobs } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
@@ -27,5 +29,6 @@ export interface StoreParts {
   readonly xattrPrefix: () => XattrPrefix;
   /** Work directories of overlays that no step has at the moment. */
   readonly workFolders: string[];
-  readonly pool: { get(): Promise<WorkerPool>; close(): Promise<void> };
+  readonly smallJobs: Lazy<SmallJobs>;
+  readonly pool: Lazy<WorkerPool>;
 }
