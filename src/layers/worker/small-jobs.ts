@@ -39,10 +39,7 @@ export class SmallJobs {
   }
 
   /** @returns undefined when there is more than a little to write */
-  writeLayer(
-    entries: readonly LayerEntry[],
-    input: Omit<WriteLayerInput, 'entries'>,
-  ): WriteLayerOutput | undefined {
+  writeLayer(entries: readonly LayerEntry[], input: Omit<WriteLayerInput, 'entries'>): WriteLayerOutput | undefined {
     const bytes = entries.reduce((sum, { size }) => sum + size, 0);
     if (entries.length > mostEntries || bytes > mostBytes) return undefined;
     return writeLayer({ ...input, entries: packEntries(entries) }, uninterrupted);
