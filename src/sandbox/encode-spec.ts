@@ -88,6 +88,11 @@ export interface StepSetting {
   readonly cgroupFiles: readonly string[];
 }
 
+/** The arguments of a server (native/main.c): what its steps have in common, and so can be prepared for them. */
+export function serverMode(rung: StepSetting['rung'], legacyMounts: boolean): string[] {
+  return [String(rungNumbers[rung]), legacyMounts ? '1' : '0'];
+}
+
 /** @throws TsbuildError `sandbox-step-invalid` for a NUL in a text or an unknown limit */
 export function encodeSpec(step: StepSpec, setting: StepSetting): Buffer {
   const entries: Buffer[] = [];

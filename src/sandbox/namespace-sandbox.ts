@@ -5,7 +5,7 @@
 import { cancelled, distPath, type EventSink, TsbuildError, throwIfAborted } from '../core/index.ts';
 import { runAttached } from './attached-step.ts';
 import { type ControlGroup, makeControlGroup } from './control-groups.ts';
-import { encodeSpec } from './encode-spec.ts';
+import { encodeSpec, serverMode } from './encode-spec.ts';
 import { hostsFile, resolvConf } from './etc-files.ts';
 import { execMessage, failureOf } from './failures.ts';
 import { forwardSockets } from './forward-socket.ts';
@@ -33,13 +33,14 @@ export interface NamespaceSandboxOptions {
 
 export class NamespaceSandbox implements Sandbox {
   readonly #options: NamespaceSandboxOptions;
-  readonly #server = new StepServer(program);
+  readonly #server: StepServer;
   #shared: Promise<'host' | SharedNetwork> | undefined;
   #steps = 0;
   readonly #admitted = new Set<string>();
 
   constructor(options: NamespaceSandboxOptions) {
     this.#options = options;
+    this.#server = new StepServer(program, serverMode(options.rung, options.legacyMounts === true));
   }
 
   get rung(): Rung {

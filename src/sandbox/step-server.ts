@@ -1,8 +1,9 @@
 /**
  * The helper as a server of steps (native/serve.h has the wire form): one process for a build, which forks for each step.
  * Starting a program takes this process, with all its memory, longer than the helper takes to make a sandbox.
- * Invariants: a run settles only when its supervisor is gone and everything the step wrote has been handed on; the
- * supervisor goes only when every process of the step has. The server ends with this process, and its steps with it.
+ * Invariants: a run settles only when every process of the step is gone and everything it wrote has been handed on. The
+ * mounts of one that succeeded may go a moment later; the server begins no step before they have. It ends with this
+ * process, and its steps with it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
@@ -25,10 +26,13 @@ interface Run {
 
 export class StepServer {
   readonly #program: string;
+  readonly #mode: readonly string[];
   #process: ServerProcess | undefined;
 
-  constructor(program: string) {
+  /** @param mode the arguments that say what all its steps have in common (`serverMode`) */
+  constructor(program: string, mode: readonly string[]) {
     this.#program = program;
+    this.#mode = mode;
   }
 
   /** @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGUSR2. */
@@ -48,7 +52,7 @@ export class StepServer {
   }
 
   #running(): ServerProcess {
-    if (!this.#process?.isAlive) this.#process = new ServerProcess(this.#program);
+    if (!this.#process?.isAlive) this.#process = new ServerProcess(this.#program, this.#mode);
     return this.#process;
   }
 }
@@ -64,8 +68,8 @@ class ServerProcess {
   /** Of an answer that has not arrived as a whole. */
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(program: string) {
-    this.#child = spawn(program, ['serve'], {
+  constructor(program: string, mode: readonly string[]) {
+    this.#child = spawn(program, ['serve', ...mode], {
       argv0: 'tsbuild-sandbox',
       cwd: '/',
       env: {},

@@ -42,37 +42,51 @@ static sigset_t watched_signals(void) {
   return set;
 }
 
-/* Dies with the supervisor, also when that died before this line; waits until it may go on. */
-static void tie_to_supervisor(const struct spec *spec, int alive) {
+/* Dies with the supervisor; when that died before this line, `wait_to_go_on` tells. */
+static void tie_to_supervisor(const struct spec *spec) {
   int signal_at_death = spec->rung == RUNG_CHROOT ? SIGUSR2 : SIGKILL;
   if (prctl(PR_SET_PDEATHSIG, signal_at_death, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
     fail("init", errno, "prctl");
+}
+
+static void wait_to_go_on(int alive) {
   char go;
   struct pollfd hangup = {.fd = alive};
   if (read(alive, &go, 1) != 1 || (poll(&hangup, 1, 0) == 1 && hangup.revents & POLLHUP)) _exit(SETUP_FAILED);
   close(alive);
 }
 
-static int enter_new_root(const struct spec *spec) {
+/* What all roots have in common, made before it is known which one it is to be. */
+struct prepared {
+  struct stage stage;
+  struct system_sources system;
+};
+
+static void prepare_root(const struct spec *spec, struct prepared *prepared) {
   detach_from_host();
   trees_begin(spec->legacy_mounts);
+  prepared->system = open_system_sources(spec->rung);
+  stage_begin(&prepared->stage);
+  prepare_system(&prepared->system, &prepared->stage);
+}
+
+static int enter_new_root(const struct spec *spec, struct prepared *prepared) {
+  struct stage *stage = &prepared->stage;
   struct root_fds root_fds = open_root(&spec->root);
   struct step_source *sources = open_step_sources(spec);
-  struct system_sources system = open_system_sources(spec);
-  struct stage stage;
-  stage_begin(&stage);
-  prepare_devices(&system, &stage);
-  int root = mount_root(&stage, &root_fds, spec->rung == RUNG_USERNS, false, spec->insecure ? 0 : MS_NODEV);
+  int root = mount_root(stage, &root_fds, spec->rung == RUNG_USERNS, false, spec->insecure ? 0 : MS_NODEV);
   close_root(&root_fds);
-  prepare_step_sources(spec, sources, &stage);
+  prepare_step_sources(spec, sources, stage);
   int old_root = enter_root(root);
-  mount_proc(root, spec, &stage);
-  mount_dev(root, spec, &system);
-  mount_sys(root, spec, &system, &stage);
-  mount_etc(root, spec, &stage);
+  mount_proc(root, spec, stage);
+  mount_dev(root, spec, &prepared->system, stage);
+  mount_sys(root, spec, &prepared->system, stage);
+  mount_etc(root, spec, stage);
   mount_step_sources(root, spec, sources);
   leave_old_root(old_root);
-  close(stage.directory);
+  close(stage->directory);
+  for (size_t i = 0; i < DEVICES; i++)
+    if (prepared->system.devices[i] >= 0) close(prepared->system.devices[i]);
   return root;
 }
 
@@ -88,7 +102,10 @@ static void set_up_names(const struct spec *spec) {
   /* After the supervisor placed this process in its cgroup, which becomes the root the step sees. */
   if (unshare(CLONE_NEWCGROUP) != 0 && errno != EINVAL) fail("cgroup", errno, "namespace");
   if (sethostname(spec->hostname, __builtin_strlen(spec->hostname)) != 0) fail("hostname", errno, spec->hostname);
-  if (spec->network == NETWORK_NONE) raise_loopback();
+  if (spec->network == NETWORK_NONE) {
+    if (unshare(CLONE_NEWNET) != 0) fail("network", errno, "namespace");
+    raise_loopback();
+  }
   if (spec->network == NETWORK_JOINED) join_network(spec->network_namespace);
 }
 
@@ -198,18 +215,23 @@ static uint64_t microseconds(const struct timeval *time) {
   return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_usec;
 }
 
-_Noreturn void run_init(const struct spec *spec, const struct channels *channels) {
+_Noreturn void run_init(struct spec *spec, const struct channels *channels) {
   bool alone = spec->rung == RUNG_CHROOT;
   sigset_t signals = watched_signals();
   sigprocmask(SIG_BLOCK, &signals, NULL);
   if (alone) watch_orphans();
-  tie_to_supervisor(spec, channels->alive);
+  tie_to_supervisor(spec);
   umask(0);
+  struct prepared prepared;
+  if (!alone) prepare_root(spec, &prepared);
+  wait_to_go_on(channels->alive);
+  if (channels->spec >= 0) spec_read(spec, channels->spec);
+  if (channels->spec >= 0) close(channels->spec);
   if (!alone) set_up_names(spec);
   /* In a root without mounts there is no other devpts than the host's, and no name for what was opened of it. */
   struct terminal terminal = {-1, -1};
   if (spec->terminal && alone) terminal = open_terminal();
-  int root = alone ? enter_chroot(spec) : enter_new_root(spec);
+  int root = alone ? enter_chroot(spec) : enter_new_root(spec, &prepared);
   if (spec->terminal && !alone) terminal = open_terminal();
   int listener = -1;
   pid_t main_process = start(spec, root, channels, &terminal, &listener);

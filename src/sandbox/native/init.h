@@ -15,8 +15,10 @@ struct channels {
   int error;
   int terminal; /* where the master of its terminal is sent; -1: it has none */
   int alive;    /* a byte when PID 1 may go on; hung up when the supervisor is gone */
+  int spec;     /* what to read the spec from once it may; -1: it is known */
 };
 
-_Noreturn void run_init(const struct spec *spec, const struct channels *channels);
+/* Of a spec that is not known yet it needs the rung and `legacy_mounts`. */
+_Noreturn void run_init(struct spec *spec, const struct channels *channels);
 
 #endif

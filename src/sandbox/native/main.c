@@ -16,11 +16,11 @@ int main(int argc, char **argv, char **envp) {
   if (argc == 2 && strcmp(argv[1], "probe") == 0) return 0;
   if (argc == 2 && strcmp(argv[1], "run") == 0) {
     seal_self(argv, envp);
-    return supervise(0);
+    return supervise(NULL);
   }
-  if (argc == 2 && strcmp(argv[1], "serve") == 0) {
+  if (argc == 4 && strcmp(argv[1], "serve") == 0) {
     seal_self(argv, envp);
-    return serve();
+    return serve((enum rung)(argv[2][0] - '0'), argv[3][0] == '1');
   }
   if (argc == 4 && strcmp(argv[1], "net") == 0) return hold_network(argv[2], argv[3]);
   if (argc > 2 && strcmp(argv[1], "userns") == 0) return run_in_user_namespace(argc - 2, argv + 2, envp);

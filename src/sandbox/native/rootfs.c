@@ -61,8 +61,9 @@ void close_root(struct root_fds *fds) {
 
 void stage_begin(struct stage *stage) {
   *stage = (struct stage){.directory = -1};
-  if (mount("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=0700") != 0) fail("stage", errno, "/dev");
-  stage->directory = open_directory("/dev");
+  const char *place = access("/sys", F_OK) == 0 ? "/sys" : "/dev";
+  if (mount("tmpfs", place, "tmpfs", MS_NOSUID, "mode=0700") != 0) fail("stage", errno, place);
+  stage->directory = open_directory(place);
 }
 
 static int stage_directory(struct stage *stage) {

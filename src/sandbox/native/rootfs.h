@@ -28,7 +28,10 @@ void detach_from_host(void);
 struct root_fds open_root(const struct root *root);
 void close_root(struct root_fds *fds);
 
-/* Mounts the private tmpfs over /dev of the old root; what is needed of the host must be open by then. */
+/*
+ * Mounts the private tmpfs over /sys of the old root, where nothing lies that a step could be given, or over /dev; what is
+ * needed of these must be open by then.
+ */
 void stage_begin(struct stage *stage);
 
 /* Mounts a tree below the stage and returns a descriptor of its root. `discard`: writes go to a tmpfs. */

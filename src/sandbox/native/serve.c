@@ -1,6 +1,7 @@
 /*
- * Runs the steps of a build, any number at once: each request forks a supervisor, and what that says is passed on.
- * A fork of this small process costs a fraction of what starting one costs tsbuild, with all its memory.
+ * Runs the steps of a build, any number at once: each has a supervisor, forked from here, and what that says is passed on.
+ * A fork of this small process costs a fraction of what starting one costs tsbuild, with all its memory. One supervisor
+ * stands ready for the next step, its namespaces and system mounts made: that is done while tsbuild packs the last one.
  * Runs in: the first process, with the capabilities of tsbuild, in no namespace of a step.
  */
 #include "serve.h"
@@ -23,14 +24,24 @@
 #include "report.h"
 #include "supervise.h"
 
-enum { REQUEST_FD = 3, ANSWER_FD = 4, HEADER = 9, CHUNK = 1 << 16, STREAMS = 3, FIXED = 2 };
+enum { REQUEST_FD = 3, ANSWER_FD = 4, HEADER = 9, CHUNK = 1 << 16, STREAMS = 3, RECORDS = 2, FIXED = 2 };
 
 struct step {
   uint32_t id;
-  pid_t pid;           /* 0: reaped, with `status` */
+  pid_t pid;            /* 0: reaped, with `status` */
   int status;
   int streams[STREAMS]; /* read ends, by kind of answer - 1; -1: at its end */
+  bool succeeded;       /* its exit record says so: no process of it is left but PID 1, which ends */
+  bool announced;       /* tsbuild was told its end */
 };
+
+/* A supervisor without a step. */
+static struct {
+  bool made;
+  struct step step;
+  int spec; /* a memory file */
+  int go;
+} spare;
 
 static struct {
   struct step *items;
@@ -50,6 +61,7 @@ static void put_number(uint8_t *bytes, uint32_t number) {
 static _Noreturn void end_all(int status) {
   for (size_t i = 0; i < steps.count; i++)
     if (steps.items[i].pid > 0) kill(steps.items[i].pid, SIGKILL);
+  if (spare.made && spare.step.pid > 0) kill(spare.step.pid, SIGKILL);
   while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) continue;
   _exit(status);
 }
@@ -84,32 +96,67 @@ static void answer(enum answer_kind kind, uint32_t id, const void *data, size_t 
   }
 }
 
-static int memory_with(const uint8_t *data, size_t size) {
-  int fd = memfd_create("spec", MFD_CLOEXEC);
-  if (fd < 0) return -1;
-  for (size_t done = 0; done < size;) {
-    ssize_t wrote = write(fd, data + done, size - done);
-    if (wrote <= 0) return -1;
-    done += (size_t)wrote;
-  }
-  return lseek(fd, 0, SEEK_SET) == 0 ? fd : -1;
-}
-
 /* The descriptors `supervise` expects; what else is open it closes. */
-static _Noreturn void run_step(int spec, int ends[STREAMS][2], const sigset_t *signals, pid_t server) {
-  static const int places[STREAMS] = {1, 2, RECORD_FD};
+static _Noreturn void run_supervisor(int ends[STREAMS][2], int go, const sigset_t *signals, const struct standing *standing) {
+  const int from[] = {ends[0][1], ends[1][1], ends[RECORDS][1], spare.spec, go};
+  static const int places[] = {1, 2, RECORD_FD, REQUEST_FD, GO_FD};
+  enum { COUNT = sizeof places / sizeof places[0] };
   sigprocmask(SIG_SETMASK, signals, NULL);
   signal(SIGPIPE, SIG_DFL);
   /* First out of the way of the low numbers: what is copied there may lie there. */
-  int own[STREAMS + 1];
-  for (int i = 0; i < STREAMS; i++) own[i] = fcntl(ends[i][1], F_DUPFD_CLOEXEC, RECORD_FD + 1);
-  own[STREAMS] = fcntl(spec, F_DUPFD_CLOEXEC, RECORD_FD + 1);
-  for (int i = 0; i <= STREAMS; i++)
-    if (own[i] < 0 || dup2(own[i], i < STREAMS ? places[i] : REQUEST_FD) < 0) _exit(SETUP_FAILED);
-  _exit(supervise(server));
+  int own[COUNT];
+  for (int i = 0; i < COUNT; i++) own[i] = fcntl(from[i], F_DUPFD_CLOEXEC, GO_FD + 1);
+  for (int i = 0; i < COUNT; i++)
+    if (own[i] < 0 || dup2(own[i], places[i]) < 0) _exit(SETUP_FAILED);
+  _exit(supervise(standing));
 }
 
-static bool add_step(uint32_t id, const uint8_t *spec, size_t size, const sigset_t *signals) {
+static void close_all(const int *fds, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (fds[i] >= 0) close(fds[i]);
+}
+
+/* One that fails in what it prepares stays, for the next step to say why. */
+static void make_spare(const sigset_t *signals, enum rung rung, bool legacy_mounts) {
+  int ends[STREAMS + 1][2] = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+  const struct standing standing = {.parent = getpid(), .rung = rung, .legacy_mounts = legacy_mounts};
+  spare.spec = memfd_create("spec", MFD_CLOEXEC);
+  bool made = spare.spec >= 0;
+  for (int i = 0; i <= STREAMS && made; i++) made = pipe2(ends[i], O_CLOEXEC) == 0;
+  pid_t pid = made ? fork() : -1;
+  if (pid == 0) run_supervisor(ends, ends[STREAMS][0], signals, &standing);
+  spare.made = pid > 0;
+  spare.go = ends[STREAMS][1];
+  spare.step = (struct step){.pid = pid};
+  const int theirs[] = {ends[0][1], ends[1][1], ends[2][1], ends[STREAMS][0]};
+  close_all(theirs, STREAMS + 1);
+  for (int i = 0; i < STREAMS; i++) spare.step.streams[i] = ends[i][0];
+  if (spare.made) return;
+  const int ours[] = {ends[0][0], ends[1][0], ends[2][0], spare.go, spare.spec};
+  close_all(ours, STREAMS + 2);
+}
+
+static bool give_spec(const uint8_t *data, size_t size) {
+  for (size_t done = 0; done < size;) {
+    ssize_t wrote = pwrite(spare.spec, data + done, size - done, (off_t)done);
+    if (wrote <= 0) return false;
+    done += (size_t)wrote;
+  }
+  /* One that has died has a record that says why. */
+  return write(spare.go, "", 1) == 1 || errno == EPIPE;
+}
+
+/* The mounts of a step that was announced may be used by the next one. */
+static void await_leaving(void) {
+  for (size_t i = 0; i < steps.count; i++) {
+    struct step *step = &steps.items[i];
+    if (step->announced && step->pid > 0 && waitpid(step->pid, &step->status, 0) == step->pid) step->pid = 0;
+  }
+}
+
+/* Gives the spare a step. */
+static bool start_step(uint32_t id, const uint8_t *spec, size_t size) {
+  if (!spare.made) return false;
   if (steps.count == steps.room) {
     size_t room = steps.room == 0 ? 16 : steps.room * 2;
     struct step *items = realloc(steps.items, room * sizeof *items);
@@ -117,33 +164,23 @@ static bool add_step(uint32_t id, const uint8_t *spec, size_t size, const sigset
     steps.items = items;
     steps.room = room;
   }
-  int ends[STREAMS][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
-  int memory = memory_with(spec, size);
-  bool made = memory >= 0;
-  for (int i = 0; i < STREAMS && made; i++) made = pipe2(ends[i], O_CLOEXEC) == 0;
-  pid_t server = getpid();
-  pid_t pid = made ? fork() : -1;
-  if (pid == 0) run_step(memory, ends, signals, server);
-  int error = errno;
-  close(memory);
-  struct step step = {.id = id, .pid = pid};
-  for (int i = 0; i < STREAMS; i++) {
-    close(ends[i][1]);
-    step.streams[i] = ends[i][0];
-    if (pid < 0) close(ends[i][0]);
-  }
-  errno = error;
-  if (pid > 0) steps.items[steps.count++] = step;
-  return pid > 0;
+  await_leaving();
+  if (!give_spec(spec, size)) return false;
+  close(spare.go);
+  close(spare.spec);
+  spare.step.id = id;
+  steps.items[steps.count++] = spare.step;
+  spare.made = false;
+  return true;
 }
 
-static void take_request(const sigset_t *signals) {
+static void take_request(void) {
   uint8_t header[HEADER];
   if (!read_request(header, HEADER)) end_all(0);
   uint32_t id = number_at(header + 1), size = number_at(header + 5);
   uint8_t *data = malloc(size + 1U);
   if (data == NULL || !read_request(data, size)) end_all(SETUP_FAILED);
-  if (header[0] == REQUEST_STEP && !add_step(id, data, size, signals)) {
+  if (header[0] == REQUEST_STEP && !start_step(id, data, size)) {
     uint8_t code = SETUP_FAILED;
     answer(ANSWER_EXITED, id, &code, 1);
   }
@@ -153,12 +190,21 @@ static void take_request(const sigset_t *signals) {
   free(data);
 }
 
+/* Whether one of the records is that of an exit with status 0. They are written whole. */
+static bool says_success(const uint8_t *records, size_t size) {
+  static const char success[] = "exit\0exited\0" "0";
+  for (size_t at = 0; at + 4 <= size; at += 4 + number_at(records + at))
+    if (size - at - 4 >= sizeof success && memcmp(records + at + 4, success, sizeof success) == 0) return true;
+  return false;
+}
+
 static void pass_on(struct step *step, int stream) {
   static uint8_t buffer[CHUNK];
   ssize_t size = read(step->streams[stream], buffer, sizeof buffer);
   if (size < 0 && errno == EINTR) return;
   if (size > 0) {
     answer((enum answer_kind)(stream + 1), step->id, buffer, (size_t)size);
+    if (stream == RECORDS && says_success(buffer, (size_t)size)) step->succeeded = true;
     return;
   }
   close(step->streams[stream]);
@@ -170,27 +216,31 @@ static void reap(int arrived) {
   (void)!read(arrived, &info, sizeof info);
   int status;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-    for (size_t i = 0; i < steps.count; i++)
-      if (steps.items[i].pid == pid) {
-        steps.items[i].pid = 0;
-        steps.items[i].status = status;
-      }
+    for (size_t i = 0; i <= steps.count; i++) {
+      struct step *step = i < steps.count ? &steps.items[i] : &spare.step;
+      if (step->pid != pid) continue;
+      step->pid = 0;
+      step->status = status;
+    }
 }
 
-/* A step has ended when its supervisor is gone and all that it wrote has been passed on. */
+/*
+ * A step has ended when its supervisor is gone and all that it wrote has been passed on; one that succeeded already when
+ * no process of it is left to write: its mounts take longer to go than tsbuild needs to begin with what it changed.
+ */
 static void announce_ends(void) {
   size_t kept = 0;
   for (size_t i = 0; i < steps.count; i++) {
     struct step *step = &steps.items[i];
-    bool open = step->pid > 0;
-    for (int stream = 0; stream < STREAMS; stream++) open = open || step->streams[stream] >= 0;
-    if (open) {
-      steps.items[kept++] = *step;
-      continue;
+    bool silent = step->streams[0] < 0 && step->streams[1] < 0;
+    bool gone = step->pid == 0 && silent && step->streams[RECORDS] < 0;
+    if (!step->announced && (gone || (silent && step->succeeded))) {
+      bool killed = gone && WIFSIGNALED(step->status);
+      uint8_t number = (uint8_t)(!gone ? 0 : killed ? WTERMSIG(step->status) : WEXITSTATUS(step->status));
+      answer(killed ? ANSWER_KILLED : ANSWER_EXITED, step->id, &number, 1);
+      step->announced = true;
     }
-    bool killed = WIFSIGNALED(step->status);
-    uint8_t number = (uint8_t)(killed ? WTERMSIG(step->status) : WEXITSTATUS(step->status));
-    answer(killed ? ANSWER_KILLED : ANSWER_EXITED, step->id, &number, 1);
+    if (!gone) steps.items[kept++] = *step;
   }
   steps.count = kept;
 }
@@ -204,7 +254,7 @@ static int watch_children(sigset_t *before) {
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int serve(void) {
+int serve(enum rung rung, bool legacy_mounts) {
   /* A session of its own: Ctrl-C on the terminal is tsbuild's to pass on. */
   setsid();
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return SETUP_FAILED;
@@ -215,6 +265,7 @@ int serve(void) {
   if (children < 0) return SETUP_FAILED;
   struct pollfd *events = NULL;
   for (;;) {
+    if (!spare.made) make_spare(&signals, rung, legacy_mounts);
     size_t count = steps.count;
     struct pollfd *grown = realloc(events, (FIXED + count * STREAMS) * sizeof *events);
     if (grown == NULL) end_all(SETUP_FAILED);
@@ -231,6 +282,6 @@ int serve(void) {
       if (events[FIXED + i].revents != 0) pass_on(&steps.items[i / STREAMS], (int)(i % STREAMS));
     if (events[1].revents != 0) reap(children);
     announce_ends();
-    if (events[0].revents != 0) take_request(&signals);
+    if (events[0].revents != 0) take_request();
   }
 }

@@ -6,6 +6,8 @@
 #ifndef TSBUILD_SERVE_H
 #define TSBUILD_SERVE_H
 
+#include "spec.h"
+
 enum request_kind {
   REQUEST_STEP = 1,   /* a spec (spec.h) */
   REQUEST_SIGNAL = 2, /* a byte: the signal its supervisor gets */
@@ -15,11 +17,11 @@ enum answer_kind {
   ANSWER_OUTPUT = 1,
   ANSWER_ERROR = 2,
   ANSWER_RECORDS = 3, /* as they came; a record may be split */
-  ANSWER_EXITED = 4,  /* a byte: the supervisor's exit code. The step's last answer */
+  ANSWER_EXITED = 4,  /* a byte: the supervisor's exit code, or what it will be. The step's last answer */
   ANSWER_KILLED = 5,  /* a byte: the signal that killed the supervisor. The step's last answer */
 };
 
-/* Serves until the requests end, then ends what still runs. Returns this process's exit status. */
-int serve(void);
+/* Serves until the requests end, then ends what still runs. All steps have this rung. Returns this process's exit status. */
+int serve(enum rung rung, bool legacy_mounts);
 
 #endif

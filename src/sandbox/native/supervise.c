@@ -30,8 +30,7 @@ enum { SPEC_FD = 3, OUTPUT = 0, ERROR = 1, INPUT = 2, RELAYS = 3 };
 
 static unsigned long new_namespaces(const struct spec *spec) {
   if (spec->rung == RUNG_CHROOT) return 0;
-  unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
-  return spec->network == NETWORK_NONE ? flags | CLONE_NEWNET : flags;
+  return CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
 }
 
 static void join_cgroups(const struct spec *spec, pid_t pid) {
@@ -180,9 +179,11 @@ static void close_ends(const struct pipes *pipes, enum side side) {
     if (ends[i] >= 0) close(ends[i]);
 }
 
-static void relay_pipes(const struct pipes *pipes, struct relay relays[RELAYS]) {
-  relays[OUTPUT] = (struct relay){.from = pipes->output[0], .to = 1};
-  relays[ERROR] = (struct relay){.from = pipes->error[0], .to = 2};
+/* Without a cgroup, which must be empty before it can go, the step's end need not wait for that of PID 1. */
+static void relay_pipes(const struct spec *spec, const struct pipes *pipes, struct relay relays[RELAYS]) {
+  bool early = spec->cgroups.count == 0 && spec->rung != RUNG_CHROOT;
+  relays[OUTPUT] = (struct relay){.from = pipes->output[0], .to = 1, .owns_to = early};
+  relays[ERROR] = (struct relay){.from = pipes->error[0], .to = 2, .owns_to = early};
   relays[INPUT] = (struct relay){.from = pipes->input[1] >= 0 ? 0 : -1, .to = pipes->input[1], .owns_to = true};
   for (int i = 0; i < RELAYS; i++)
     if (relays[i].to >= 0) fcntl(relays[i].to, F_SETFL, fcntl(relays[i].to, F_GETFL) | O_NONBLOCK);
@@ -201,14 +202,36 @@ static void relay_terminal(struct watch *watch, int channel, struct relay relays
   relays[INPUT] = (struct relay){.from = 0, .to = watch->master};
 }
 
-int supervise(pid_t parent) {
+static void close_from(unsigned first) {
+  if (syscall(SYS_close_range, first, ~0U, 0) != 0 && errno == ENOSYS)
+    for (unsigned fd = first; fd < 1024; fd++) close((int)fd);
+}
+
+/* Ends this process, and with it PID 1, when there will be none. */
+static void await_spec(struct spec *spec) {
+  char go;
+  ssize_t got;
+  do got = read(GO_FD, &go, 1);
+  while (got < 0 && errno == EINTR);
+  if (got != 1) _exit(SETUP_FAILED);
+  close(GO_FD);
+  enum rung prepared = spec->rung;
+  spec_read(spec, SPEC_FD);
+  if (spec->rung != prepared || spec->terminal || spec->input) fail("spec", EINVAL, "it is not for a step that stands ready");
+  if (lseek(SPEC_FD, 0, SEEK_SET) != 0) fail("spec", errno, "seek");
+}
+
+int supervise(const struct standing *standing) {
   static struct spec spec;
-  if (syscall(SYS_close_range, RECORD_FD + 1, ~0U, 0) != 0 && errno == ENOSYS)
-    for (int fd = RECORD_FD + 1; fd < 1024; fd++) close(fd);
+  close_from(standing == NULL ? RECORD_FD + 1 : GO_FD + 1);
   if (fcntl(RECORD_FD, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
-  spec_read(&spec, SPEC_FD);
-  close(SPEC_FD);
-  tie_to_parent(parent != 0 ? parent : (pid_t)spec.parent);
+  if (standing != NULL) {
+    spec = (struct spec){.rung = standing->rung, .legacy_mounts = standing->legacy_mounts};
+  } else {
+    spec_read(&spec, SPEC_FD);
+    close(SPEC_FD);
+  }
+  tie_to_parent(standing != NULL ? standing->parent : (pid_t)spec.parent);
   /* With a terminal it stays in the group of tsbuild, which is told when the window changes. */
   if (!spec.terminal) setsid();
   struct watch watch = {.spec = &spec, .signals = watch_signals(), .master = -1};
@@ -218,17 +241,22 @@ int supervise(pid_t parent) {
   if (watch.init == 0) {
     close_ends(&pipes, OURS);
     close(watch.signals);
+    if (standing != NULL) close(GO_FD);
     run_init(&spec, &(struct channels){
       .input = pipes.input[0], .output = pipes.output[1], .error = pipes.error[1],
-      .terminal = pipes.terminal[1], .alive = pipes.alive[0],
+      .terminal = pipes.terminal[1], .alive = pipes.alive[0], .spec = standing == NULL ? -1 : SPEC_FD,
     });
   }
   close_ends(&pipes, THEIRS);
+  if (standing != NULL) {
+    await_spec(&spec);
+    close(SPEC_FD);
+  }
   join_cgroups(&spec, watch.init);
   if (write(pipes.alive[1], "", 1) != 1 && errno != EPIPE) fail("supervise", errno, "pipe");
   static struct relay relays[RELAYS];
   if (spec.terminal) relay_terminal(&watch, pipes.terminal[0], relays);
-  else relay_pipes(&pipes, relays);
+  else relay_pipes(&spec, &pipes, relays);
   pass_streams(&watch, relays);
   restore_terminal();
   return WIFEXITED(watch.status) ? WEXITSTATUS(watch.status) : SETUP_FAILED;

@@ -5,12 +5,26 @@
 #ifndef TSBUILD_SUPERVISE_H
 #define TSBUILD_SUPERVISE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
+#include "report.h"
+#include "spec.h"
+
+/* What is known of a step that is still to come. */
+struct standing {
+  pid_t parent;       /* the process it dies with */
+  enum rung rung;
+  bool legacy_mounts;
+};
+
+enum { GO_FD = RECORD_FD + 1 };
+
 /*
- * Runs the step on descriptor 3 to its end. `parent`: the process it dies with; 0: the one the step names. Returns this
- * process's exit status: 0 when an exit record was sent.
+ * Runs the step whose spec is on descriptor 3 to its end. `standing`: the spec is there when a byte arrives on GO_FD, and
+ * descriptor 3 can be read twice; until then all is made ready that needs no spec. Returns this process's exit status: 0
+ * when an exit record was sent.
  */
-int supervise(pid_t parent);
+int supervise(const struct standing *standing);
 
 #endif

@@ -31,42 +31,45 @@ static const char *const masked_proc[] = {
     "acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats",
 };
 static const char *const read_only_proc[] = {"bus", "fs", "irq", "sys", "sysrq-trigger"};
+/* What encode-spec.ts says of a step without --shm-size. */
+#define DEFAULT_SHM_SIZE ((uint64_t)64 << 20)
+
 static const char *const masked_sys[] = {"devices/virtual/powercap", "firmware"};
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 
-struct system_sources open_system_sources(const struct spec *spec) {
+struct system_sources open_system_sources(enum rung rung) {
   struct system_sources sources = {.sys = -1};
   for (size_t i = 0; i < DEVICES; i++) {
     char path[32];
     snprintf(path, sizeof path, "/dev/%s", devices[i].name);
     sources.devices[i] = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   }
-  if (spec->rung == RUNG_USERNS) {
+  if (rung == RUNG_USERNS) {
     sources.sys = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (sources.sys >= 0) sources.sys = tree_of(sources.sys);
   }
   return sources;
 }
 
-void prepare_devices(struct system_sources *sources, const struct stage *stage) {
-  for (size_t i = 0; i < DEVICES; i++) {
-    /* A node of the step's own: changing the mode of the host's would reach the host. */
-    if (mknodat(stage->directory, devices[i].name, S_IFCHR | 0666, makedev(devices[i].major, devices[i].minor)) == 0) {
-      int own = openat(stage->directory, devices[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-      int probe = own < 0 ? -1 : reopen(own, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-      /* A user namespace may make nodes on no file system it can open them on; /dev/tty opens only with a terminal. */
-      if (probe >= 0 || (own >= 0 && errno == ENXIO)) {
-        if (probe >= 0) close(probe);
-        if (sources->devices[i] >= 0) close(sources->devices[i]);
-        sources->devices[i] = tree_of(own);
-        sources->own[i] = true;
-        continue;
-      }
-      if (own >= 0) close(own);
-    }
-    if (sources->devices[i] >= 0) sources->devices[i] = tree_of(sources->devices[i]);
-  }
+/* A node of the step's own: changing the mode of the host's would reach the host. */
+static bool make_node(const struct stage *stage, size_t device) {
+  const char *name = devices[device].name;
+  if (mknodat(stage->directory, name, S_IFCHR | 0666, makedev(devices[device].major, devices[device].minor)) != 0) return false;
+  int own = openat(stage->directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  int probe = own < 0 ? -1 : reopen(own, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  /* A user namespace may make nodes on no file system it can open them on; /dev/tty opens only with a terminal. */
+  bool usable = probe >= 0 || (own >= 0 && errno == ENXIO);
+  if (probe >= 0) close(probe);
+  if (own >= 0) close(own);
+  return usable;
+}
+
+/* -1: there is no such device. */
+static int device_tree(const struct system_sources *sources, const struct stage *stage, size_t device) {
+  int node = sources->own[device] ? openat(stage->directory, devices[device].name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+                                  : fcntl(sources->devices[device], F_DUPFD_CLOEXEC, 0);
+  return node < 0 ? -1 : tree_of(node);
 }
 
 int stage_file(const struct stage *stage, const char *name, const struct bytes *content, unsigned mode) {
@@ -129,17 +132,17 @@ static int open_below_root(int root, const char *name) {
   return fd;
 }
 
-void mount_proc(int root, const struct spec *spec, const struct stage *stage) {
-  if (mkdirat(stage->directory, "empty", 0555) != 0) fail("stage", errno, "empty");
-  const struct bytes nothing = {0};
-  close(stage_file(stage, "blank", &nothing, 0444));
-  if (mount_new(root, "/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC) != 0) fail("proc", errno, "/proc");
-  if (spec->insecure) return;
-  int proc = open_in_root(root, "/proc", CREATE_NOTHING, false);
-  if (proc < 0) fail("proc", errno, "/proc");
+static void hide_of_proc(int proc, const struct stage *stage) {
   for (size_t i = 0; i < COUNT(masked_proc); i++) mask(proc, masked_proc[i], stage);
   for (size_t i = 0; i < COUNT(read_only_proc); i++) make_read_only(proc, read_only_proc[i]);
-  close(proc);
+}
+
+void mount_proc(int root, const struct spec *spec, const struct stage *stage) {
+  int target = mount_point(root, "/proc", CREATE_DIRECTORY);
+  int result = spec->insecure ? mount_on(target, "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC)
+                              : move_mounted(stage->directory, "proc", target);
+  if (result != 0) fail("proc", errno, "/proc");
+  close(target);
 }
 
 static void link_device(int dev, const char *name, const char *target) {
@@ -157,24 +160,24 @@ static void mount_below(int dev, const char *name, const char *type, const char 
   close(target);
 }
 
-void mount_dev(int root, const struct spec *spec, struct system_sources *sources) {
-  unsigned long nodev = spec->insecure ? 0 : MS_NODEV;
-  if (mount_new(root, "/dev", "tmpfs", "mode=0755,size=65536k", MS_NOSUID | MS_STRICTATIME | nodev) != 0)
-    fail("dev", errno, "/dev");
-  int dev = open_in_root(root, "/dev", CREATE_NOTHING, false);
-  if (dev < 0) fail("dev", errno, "/dev");
+static void shm_options(uint64_t size, char *options, size_t room) {
+  snprintf(options, room, "mode=1777,size=%llu", (unsigned long long)size);
+}
+
+static void fill_dev(int dev, const struct system_sources *sources, const struct stage *stage, uint64_t shm_size) {
   for (size_t i = 0; i < DEVICES; i++) {
-    if (sources->devices[i] < 0) continue;
+    int tree = device_tree(sources, stage, i);
+    if (tree < 0) continue;
     int target = openat(dev, devices[i].name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (target >= 0) close(target);
     target = openat(dev, devices[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     /* Read-only forbids changing the host's node, not writing to the device. */
-    if (target < 0 || attach(sources->devices[i], target, sources->own[i] ? 0 : MOUNT_ATTR_RDONLY) != 0) fail("dev", errno, devices[i].name);
+    if (target < 0 || attach(tree, target, sources->own[i] ? 0 : MOUNT_ATTR_RDONLY) != 0) fail("dev", errno, devices[i].name);
     close(target);
   }
-  mount_below(dev, "pts", "devpts", "newinstance,ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC);
   char options[64];
-  snprintf(options, sizeof options, "mode=1777,size=%llu", (unsigned long long)spec->shm_size);
+  shm_options(shm_size, options, sizeof options);
+  mount_below(dev, "pts", "devpts", "newinstance,ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC);
   mount_below(dev, "shm", "tmpfs", options, MS_NOSUID | MS_NOEXEC | MS_NODEV);
   mount_below(dev, "mqueue", "mqueue", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV);
   link_device(dev, "ptmx", "pts/ptmx");
@@ -183,7 +186,52 @@ void mount_dev(int root, const struct spec *spec, struct system_sources *sources
   link_device(dev, "stdout", "/proc/self/fd/1");
   link_device(dev, "stderr", "/proc/self/fd/2");
   link_device(dev, "core", "/proc/kcore");
+}
+
+static const char dev_options[] = "mode=0755,size=65536k";
+
+static int mount_staged(const struct stage *stage, const char *name, const char *type, const char *options, unsigned long flags) {
+  if (mkdirat(stage->directory, name, 0755) != 0) fail("stage", errno, name);
+  int target = open_below_root(stage->directory, name);
+  if (mount_on(target, type, options, flags) != 0) fail(name, errno, "stage");
+  close(target);
+  return open_below_root(stage->directory, name);
+}
+
+void prepare_system(struct system_sources *sources, const struct stage *stage) {
+  for (size_t i = 0; i < DEVICES; i++) sources->own[i] = make_node(stage, i);
+  if (mkdirat(stage->directory, "empty", 0555) != 0) fail("stage", errno, "empty");
+  const struct bytes nothing = {0};
+  close(stage_file(stage, "blank", &nothing, 0444));
+  int proc = mount_staged(stage, "proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  hide_of_proc(proc, stage);
+  close(proc);
+  int dev = mount_staged(stage, "dev", "tmpfs", dev_options, MS_NOSUID | MS_STRICTATIME | MS_NODEV);
+  fill_dev(dev, sources, stage, DEFAULT_SHM_SIZE);
   close(dev);
+}
+
+static void resize_shm(int root, uint64_t size) {
+  char options[64];
+  shm_options(size, options, sizeof options);
+  int shm = open_in_root(root, "/dev/shm", CREATE_NOTHING, false);
+  if (shm < 0 || mount_on(shm, "tmpfs", options, MS_REMOUNT | MS_NOSUID | MS_NOEXEC | MS_NODEV) != 0) fail("dev", errno, "shm");
+  close(shm);
+}
+
+void mount_dev(int root, const struct spec *spec, const struct system_sources *sources, const struct stage *stage) {
+  if (spec->insecure) {
+    if (mount_new(root, "/dev", "tmpfs", dev_options, MS_NOSUID | MS_STRICTATIME) != 0) fail("dev", errno, "/dev");
+    int dev = open_in_root(root, "/dev", CREATE_NOTHING, false);
+    if (dev < 0) fail("dev", errno, "/dev");
+    fill_dev(dev, sources, stage, spec->shm_size);
+    close(dev);
+    return;
+  }
+  int target = mount_point(root, "/dev", CREATE_DIRECTORY);
+  if (move_mounted(stage->directory, "dev", target) != 0) fail("dev", errno, "/dev");
+  close(target);
+  if (spec->shm_size != DEFAULT_SHM_SIZE) resize_shm(root, spec->shm_size);
 }
 
 void mount_sys(int root, const struct spec *spec, struct system_sources *sources, const struct stage *stage) {

@@ -10,19 +10,21 @@
 
 enum { DEVICES = 6 };
 
-/* Trees prepared while the old root is there. */
+/* What is taken of the old root while it is there. */
 struct system_sources {
-  int devices[DEVICES]; /* -1: the host has none */
-  bool own[DEVICES];    /* made for this step, not the host's */
+  int devices[DEVICES]; /* the host's nodes; -1: it has none */
+  bool own[DEVICES];    /* the stage has one of the step's own */
   int sys;              /* the host's /sys, for a namespace that may not mount its own; -1: not opened */
 };
 
-struct system_sources open_system_sources(const struct spec *spec);
-void prepare_devices(struct system_sources *sources, const struct stage *stage);
+struct system_sources open_system_sources(enum rung rung);
+
+/* Mounts /proc and /dev on the stage, as every step but an insecure one has them. Needs no spec. */
+void prepare_system(struct system_sources *sources, const struct stage *stage);
 
 /* Binds need the new root's /proc only after this. */
 void mount_proc(int root, const struct spec *spec, const struct stage *stage);
-void mount_dev(int root, const struct spec *spec, struct system_sources *sources);
+void mount_dev(int root, const struct spec *spec, const struct system_sources *sources, const struct stage *stage);
 void mount_sys(int root, const struct spec *spec, struct system_sources *sources, const struct stage *stage);
 void mount_etc(int root, const struct spec *spec, const struct stage *stage);
 

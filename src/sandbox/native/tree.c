@@ -94,6 +94,16 @@ int attach(int tree, int target, unsigned long attributes) {
   return close_with(set ? 0 : remount(tree, attributes), tree);
 }
 
+int move_mounted(int directory, const char *name, int target) {
+  if (detached) {
+    if (syscall(SYS_move_mount, directory, name, target, "", MOVE_MOUNT_T_EMPTY_PATH) == 0) return 0;
+    if (errno != ENOSYS) return -1;
+  }
+  char from[64], to[16];
+  snprintf(from, sizeof from, "%d/%s", directory, name);
+  return mount(from, as_path(target, to), NULL, MS_MOVE, NULL);
+}
+
 int mount_on(int target, const char *type, const char *options, unsigned long flags) {
   if (fchdir(target) != 0) return -1;
   return mount(type, ".", type, flags, options);

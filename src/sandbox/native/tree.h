@@ -25,6 +25,9 @@ int tree_of(int fd);
 /* Attaches a tree of tree_of on `target`; `attributes` are MOUNT_ATTR_*. Takes `tree`. Returns -1 with errno. */
 int attach(int tree, int target, unsigned long attributes);
 
+/* Moves the mount at `name` below `directory` onto `target`. Returns -1 with errno. */
+int move_mounted(int directory, const char *name, int target);
+
 /* mount(2) of a new file system on a directory given by descriptor. */
 int mount_on(int target, const char *type, const char *options, unsigned long flags);
 
