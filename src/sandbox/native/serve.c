@@ -35,6 +35,12 @@ struct step {
   bool announced;       /* tsbuild was told its end */
 };
 
+/* What all steps have in common. */
+static struct {
+  struct standing standing;
+  sigset_t signals; /* the mask this process was started with */
+} settings;
+
 /* A supervisor without a step. */
 static struct {
   bool made;
@@ -97,18 +103,18 @@ static void answer(enum answer_kind kind, uint32_t id, const void *data, size_t 
 }
 
 /* The descriptors `supervise` expects; what else is open it closes. */
-static _Noreturn void run_supervisor(int ends[STREAMS][2], int go, const sigset_t *signals, const struct standing *standing) {
+static _Noreturn void run_supervisor(int ends[STREAMS][2], int go) {
   const int from[] = {ends[0][1], ends[1][1], ends[RECORDS][1], spare.spec, go};
   static const int places[] = {1, 2, RECORD_FD, REQUEST_FD, GO_FD};
   enum { COUNT = sizeof places / sizeof places[0] };
-  sigprocmask(SIG_SETMASK, signals, NULL);
+  sigprocmask(SIG_SETMASK, &settings.signals, NULL);
   signal(SIGPIPE, SIG_DFL);
   /* First out of the way of the low numbers: what is copied there may lie there. */
   int own[COUNT];
   for (int i = 0; i < COUNT; i++) own[i] = fcntl(from[i], F_DUPFD_CLOEXEC, GO_FD + 1);
   for (int i = 0; i < COUNT; i++)
     if (own[i] < 0 || dup2(own[i], places[i]) < 0) _exit(SETUP_FAILED);
-  _exit(supervise(standing));
+  _exit(supervise(&settings.standing));
 }
 
 static void close_all(const int *fds, size_t count) {
@@ -117,14 +123,13 @@ static void close_all(const int *fds, size_t count) {
 }
 
 /* One that fails in what it prepares stays, for the next step to say why. */
-static void make_spare(const sigset_t *signals, enum rung rung, bool legacy_mounts) {
+static void make_spare(void) {
   int ends[STREAMS + 1][2] = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-  const struct standing standing = {.parent = getpid(), .rung = rung, .legacy_mounts = legacy_mounts};
   spare.spec = memfd_create("spec", MFD_CLOEXEC);
   bool made = spare.spec >= 0;
   for (int i = 0; i <= STREAMS && made; i++) made = pipe2(ends[i], O_CLOEXEC) == 0;
   pid_t pid = made ? fork() : -1;
-  if (pid == 0) run_supervisor(ends, ends[STREAMS][0], signals, &standing);
+  if (pid == 0) run_supervisor(ends, ends[STREAMS][0]);
   spare.made = pid > 0;
   spare.go = ends[STREAMS][1];
   spare.step = (struct step){.pid = pid};
@@ -156,6 +161,7 @@ static void await_leaving(void) {
 
 /* Gives the spare a step. */
 static bool start_step(uint32_t id, const uint8_t *spec, size_t size) {
+  if (!spare.made) make_spare();
   if (!spare.made) return false;
   if (steps.count == steps.room) {
     size_t room = steps.room == 0 ? 16 : steps.room * 2;
@@ -228,8 +234,9 @@ static void reap(int arrived) {
  * A step has ended when its supervisor is gone and all that it wrote has been passed on; one that succeeded already when
  * no process of it is left to write: its mounts take longer to go than tsbuild needs to begin with what it changed.
  */
-static void announce_ends(void) {
+static bool announce_ends(void) {
   size_t kept = 0;
+  bool any = false;
   for (size_t i = 0; i < steps.count; i++) {
     struct step *step = &steps.items[i];
     bool silent = step->streams[0] < 0 && step->streams[1] < 0;
@@ -239,10 +246,12 @@ static void announce_ends(void) {
       uint8_t number = (uint8_t)(!gone ? 0 : killed ? WTERMSIG(step->status) : WEXITSTATUS(step->status));
       answer(killed ? ANSWER_KILLED : ANSWER_EXITED, step->id, &number, 1);
       step->announced = true;
+      any = true;
     }
     if (!gone) steps.items[kept++] = *step;
   }
   steps.count = kept;
+  return any;
 }
 
 static int watch_children(sigset_t *before) {
@@ -260,12 +269,12 @@ int serve(enum rung rung, bool legacy_mounts) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return SETUP_FAILED;
   for (int fd = REQUEST_FD; fd <= ANSWER_FD; fd++)
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
-  sigset_t signals;
-  int children = watch_children(&signals);
+  settings.standing = (struct standing){.parent = getpid(), .rung = rung, .legacy_mounts = legacy_mounts};
+  int children = watch_children(&settings.signals);
   if (children < 0) return SETUP_FAILED;
+  make_spare();
   struct pollfd *events = NULL;
   for (;;) {
-    if (!spare.made) make_spare(&signals, rung, legacy_mounts);
     size_t count = steps.count;
     struct pollfd *grown = realloc(events, (FIXED + count * STREAMS) * sizeof *events);
     if (grown == NULL) end_all(SETUP_FAILED);
@@ -281,7 +290,8 @@ int serve(enum rung rung, bool legacy_mounts) {
     for (size_t i = 0; i < count * STREAMS; i++)
       if (events[FIXED + i].revents != 0) pass_on(&steps.items[i / STREAMS], (int)(i % STREAMS));
     if (events[1].revents != 0) reap(children);
-    announce_ends();
+    /* Not while a step is being set up: mounting of one holds up that of the other. */
+    if (announce_ends() && !spare.made) make_spare();
     if (events[0].revents != 0) take_request();
   }
 }
