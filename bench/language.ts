@@ -1,5 +1,6 @@
 /**
- * What reading costs, in CPU time of a process of its own, as every build pays it: nothing is warm.
+ * What reading costs, in CPU time of a process of its own, as every build pays it: nothing is warm,
+ * and V8 runs as the program has it run meanwhile.
  * Invariant: user and system time of the measured part alone, other threads of the process (compiler, collector) included.
  */
 import { spawn } from 'node:child_process';
@@ -7,6 +8,7 @@ import { once } from 'node:events';
 import { PatternSet } from '../src/builder/context/pattern-set.ts';
 import { parseDockerfile } from '../src/builder/dockerfile/index.ts';
 import { planBuild, surveyStages } from '../src/builder/plan/index.ts';
+import { patientEngine } from '../src/cli/engine-flags.ts';
 import { plainOptions } from '../test/builder/plan/plan-of.ts';
 import { median } from './measure.ts';
 
@@ -49,7 +51,8 @@ export async function measureLanguage({ name }: LanguageScenario, runs: number):
   for (let run = 0; run < runs; run += 1) {
     const script = `(await import(${JSON.stringify(import.meta.url)})).measureHere(${JSON.stringify(name)})`;
     const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: [...stdio] });
+    const options = [patientEngine, '--input-type=module', '-e', script];
+    const child = spawn(process.execPath, options, { stdio: [...stdio] });
     const exited = once(child, 'exit');
     const [milliseconds] = await Promise.race([once(child, 'message'), exited.then(() => [Number.NaN])]);
     await exited;

@@ -5,6 +5,7 @@ import { type EventSink, hostPlatform } from '../core/index.ts';
 import type { Descriptor } from '../image/index.ts';
 import type { BuildInvocation, BuildSurroundings } from './args/build-request.ts';
 import { buildMetadata, imageIdOf, writeResultFile } from './build-results.ts';
+import { patientUntilPlanned } from './engine-flags.ts';
 import { OutputLogs } from './output-logs.ts';
 import { dockerProxies } from './ports/docker-config.ts';
 import type { Session } from './session.ts';
@@ -62,7 +63,7 @@ export async function buildWith(
         delivery,
         cachePlaces: async (place) =>
           (await import('./ports/cache-places.ts')).openCachePlace(place, wiring, session.signal),
-        events: logs.sink,
+        events: patientUntilPlanned(logs.sink),
         now: session.now,
         stdout: session.stdoutStream,
         signal: session.signal,

@@ -356,23 +356,14 @@ function missingBrace(lexer: Lexer, from: number): never {
   return fail(lexer, from, "the substitution is not closed: '}' is missing", "Add the missing '}'.");
 }
 
-const nameStart = /[\p{L}_]/u;
-const namePart = /[\p{L}\p{Nd}_]/u;
-const digit = /\p{Nd}/u;
+const name = /[@*#?\-$!]|\p{Nd}+|[\p{L}_][\p{L}\p{Nd}_]*/uy;
 
 /** A name, a run of digits, one special parameter (`@ * # ? - $ !`), or ''. */
 function readName(lexer: Lexer): string {
-  const from = lexer.at;
-  const first = peekCharacter(lexer);
-  if (first === '') return '';
-  if ('@*#?-$!'.includes(first)) {
-    lexer.at += 1;
-    return first;
-  }
-  const part = digit.test(first) ? digit : nameStart.test(first) ? namePart : undefined;
-  if (part === undefined) return '';
-  for (let next = first; next !== '' && part.test(next); next = peekCharacter(lexer)) lexer.at += next.length;
-  return lexer.source.slice(from, lexer.at);
+  name.lastIndex = lexer.at;
+  const [found = ''] = name.exec(lexer.source) ?? [];
+  lexer.at += found.length;
+  return found;
 }
 
 function peekCharacter(lexer: Lexer): string {
