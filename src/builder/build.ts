@@ -9,7 +9,7 @@ import { KeptCacheMounts } from './cache-mounts/index.ts';
 import { type ContextFiles, openContexts } from './contexts.ts';
 import { type Diagnostic, goBool, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
 import { withEpoch } from './epoch.ts';
-import { assembleImage, assembleIndex, completeStore, deliver, nameImage } from './export/index.ts';
+import { assembleImage, assembleIndex, checkDestinations, completeStore, deliver, nameImage } from './export/index.ts';
 import { findEmulators } from './foreign-platforms.ts';
 import { type Outline, outlineOf, type Plan, type PlanOptions, planBuild, surveyStages } from './plan/index.ts';
 import { probeMemory } from './probe-memory.ts';
@@ -39,6 +39,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   await using agents = await openAgents(request.ssh);
   const cacheMounts = new KeptCacheMounts(request, ports);
   cacheMounts.checkNames(plans);
+  await checkDestinations(request);
   const environment: SolveEnvironment = {
     request,
     store: ports.store,

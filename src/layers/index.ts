@@ -4,6 +4,7 @@ export { openOciLayoutSink, writeOciLayout } from './archive/oci-layout-sink.ts'
 export { type OpenArchiveOptions, openArchive } from './archive/open-archive.ts';
 export { openOciLayout } from './archive/open-oci-layout.ts';
 export { writeOutputFile } from './archive/output-file.ts';
+export { checkOutputFile, checkOutputFolder } from './archive/output-place.ts';
 export {
   type ArchiveOptions,
   type DockerArchiveOptions,

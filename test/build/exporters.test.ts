@@ -1,9 +1,16 @@
 /** What a build hands on: outputs, several at once, their names and annotations. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
+import { requirement } from '../support/requirement.ts';
+import { smallDisk, smallDiskMissing } from '../support/small-disk.ts';
+import { commandPath } from '../support/tsbuild.ts';
+
+const noSmallDisk = smallDiskMissing();
+requirement('a small disk', noSmallDisk);
 
 let place: BuildWorkspace;
 let context: string;
@@ -69,14 +76,58 @@ describe('outputs', () => {
     expect(readFileSync(file('kept/b'), 'utf8')).toBe('b\n');
   });
 
-  test('that cannot be written say where, and leave nothing half written', async () => {
+  test('that no place takes are refused before a step runs, by the name of the place', async () => {
     writeFileSync(file('a-file'), '');
-    const missing = await place.tryBuild(context, ['-o', `type=oci,dest=${file('none/x.tar')}`]);
-    expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining(`cannot write ${file('none/x.tar')}`) });
+    mkdirSync(file('a-folder'));
+    symlinkSync('nowhere', file('dangling'));
+    for (const [output, why] of [
+      [`type=oci,dest=${file('none/x.tar')}`, `cannot write ${file('none/x.tar')}: its folder does not exist`],
+      [`type=docker,dest=${file('a-folder')}`, `cannot write ${file('a-folder')}: it is a folder`],
+      [
+        `type=tar,dest=${file('a-file/x.tar')}`,
+        `cannot write ${file('a-file/x.tar')}: what it says is a folder is none`,
+      ],
+      [`type=local,dest=${file('a-file')}`, `cannot write ${file('a-file')}: it is no folder`],
+      [`type=local,dest=${file('a-file/below')}`, `cannot write ${file('a-file/below')}: what it says is a folder`],
+      [
+        `type=local,dest=${file('dangling')}`,
+        `cannot write ${file('dangling')}: it is a symbolic link that leads nowhere`,
+      ],
+      [`type=oci,tar=false,dest=${file('a-file')}`, `cannot write ${file('a-file')}: it is no folder`],
+    ] as const) {
+      const whole = ['-o', `type=tar,dest=${file('whole.tar')}`];
+      const refused = await place.tryBuild(context, ['--no-cache', '--progress', 'plain', ...whole, '-o', output]);
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(why) });
+      expect(refused.stderr).not.toContain('DONE');
+      // Not even what could have been written.
+      expect(existsSync(file('whole.tar'))).toBe(false);
+    }
     expect(existsSync(file('none'))).toBe(false);
-    const inTheWay = await place.tryBuild(context, ['-o', `type=local,dest=${file('a-file')}`]);
-    expect(inTheWay).toMatchObject({ code: 1, stderr: expect.stringContaining(`${file('a-file')} is no folder`) });
-    expect(readdirSync(place.path).filter((name) => name.includes('.tsbuild-'))).toEqual([]);
+    expect(existsSync(file('nowhere'))).toBe(false);
+    expect(readdirSync(file('a-folder'))).toEqual([]);
+  });
+
+  test.skipIf(noSmallDisk)('to a disk that is full say so in one error, and leave no half an archive', async () => {
+    const point = file('disk');
+    mkdirSync(point);
+    await using disk = await smallDisk(point, 1024 * 1024);
+    const large = place.context('large', {
+      Dockerfile: 'FROM scratch\nCOPY file /\n',
+      file: randomBytes(2_000_000).toString('hex'),
+    });
+    for (const type of ['oci', 'docker', 'tar', 'local']) {
+      const dest = join(point, type);
+      const tried = await disk.run('env', [
+        ...[`TSBUILD_HOME=${place.home}`, process.execPath, commandPath, 'build', '--progress', 'quiet'],
+        ...['-o', `type=${type},dest=${dest}`, large],
+      ]);
+      expect(tried).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining(`cannot write ${dest}: no space is left`),
+      });
+      expect(tried.stderr.match(/error/g)).toHaveLength(1);
+      expect((await disk.run('ls', ['-A', point])).text).toBe(type === 'local' ? 'local\n' : '');
+    }
   });
 });
 

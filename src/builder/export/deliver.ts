@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { assertNever, TsbuildError } from '../../core/index.ts';
 import { type Descriptor, formatPlatform, parseReference } from '../../image/index.ts';
 import {
+  checkOutputFile,
+  checkOutputFolder,
   exportTree,
   type LayerRef,
   writeDockerArchive,
@@ -28,6 +30,15 @@ export async function nameImage({ store }: BuildPorts, target: Descriptor, tags:
   const options = { mayLackLayers: true };
   if (tags.length === 0) return store.listUnnamed(target, options);
   for (const tag of tags) await store.tagImage(target, parseReference(tag), options);
+}
+
+/** Before anything is built. @throws TsbuildError `export-failed` for a destination that takes no output */
+export async function checkDestinations({ exports }: BuildRequest): Promise<void> {
+  for (const { kind, destination, tar } of exports) {
+    if (destination === undefined || destination === '-') continue;
+    if (kind === 'local' || (kind === 'oci' && tar === false)) await checkOutputFolder(destination);
+    else await checkOutputFile(destination);
+  }
 }
 
 export async function deliver(build: FinishedBuild, ports: BuildPorts): Promise<void> {

@@ -6,14 +6,14 @@
  */
 import { closeSync, constants, ftruncateSync, mkdirSync, writeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type BytePath, isTsbuildError, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
+import { type BytePath, systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import { Notes } from '../apply/notes.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
 import { fileType, scanDirectory, statAt } from '../native/stat.ts';
 import type { LayerEntry } from '../types.ts';
 import { EntryBytes } from './entry-bytes.ts';
-import { outputFailed } from './output.ts';
+import { noFolder, outputFailure } from './output-place.ts';
 
 export interface FolderOptions {
   readonly path: string;
@@ -49,7 +49,7 @@ export async function writeTreeFolder(
     }
     return folder.notes.sentences();
   } catch (error) {
-    throw isTsbuildError(error) ? error : outputFailed(error);
+    throw outputFailure(options.path, error);
   }
 }
 
@@ -59,12 +59,7 @@ function makeFolder(path: string): void {
   } catch (error) {
     const code = systemErrorCode(error);
     if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
-    throw new TsbuildError({
-      code: 'output-failed',
-      message: `${path} is no folder, and the files go into one`,
-      hint: 'Name another destination.',
-      cause: error,
-    });
+    throw noFolder(path);
   }
 }
 

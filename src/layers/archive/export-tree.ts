@@ -28,7 +28,7 @@ export type ExportTarget =
 /**
  * `from`: the directory of the tree that becomes the root. Default: the tree's root.
  * @returns sentences about what this process may not make (devices, owners, attributes)
- * @throws TsbuildError `output-failed`, and what reading the layers throws
+ * @throws TsbuildError `output-failed`, `export-failed`, and what reading the layers throws
  */
 export async function exportTree(tree: Tree, target: ExportTarget): Promise<readonly string[]> {
   const signal = target.signal ?? new AbortController().signal;

@@ -5,9 +5,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { realpath, rename, rm, stat } from 'node:fs/promises';
+import { realpath, rename, rm } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
-import { isTsbuildError, systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { isTsbuildError, systemErrorCode } from '../../core/index.ts';
+import { exportFailed, kindOf, outputFailure } from './output-place.ts';
 
 /** @throws TsbuildError `export-failed`, and what `write` throws for reasons of its own */
 export async function writeOutputFile(
@@ -28,34 +29,10 @@ export async function writeOutputFile(
       throw error;
     }
   } catch (error) {
-    const cause = isTsbuildError(error) && error.code === 'output-failed' ? error.cause : error;
-    const code = isTsbuildError(cause) ? undefined : systemErrorCode(cause);
-    if (code === undefined) throw error;
-    throw exportFailed(path, reasons[code] ?? String(cause), hints[code] ?? 'Choose a file you may write to.', cause);
-  }
-}
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'its folder does not exist',
-  ENOTDIR: 'what it says is a folder is none',
-  ENOSPC: 'no space is left on the disk',
-  EACCES: 'permission denied',
-  EPERM: 'permission denied',
-  EROFS: 'the file system is read-only',
-  EPIPE: 'its reader went away',
-};
-const hints: Readonly<Record<string, string>> = {
-  ENOENT: 'Make the folder first.',
-  ENOSPC: 'Free some space, or write elsewhere.',
-};
-
-async function kindOf(path: string): Promise<'file' | 'folder' | 'special' | 'nothing'> {
-  try {
-    const status = await stat(path);
-    return status.isFile() ? 'file' : status.isDirectory() ? 'folder' : 'special';
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return 'nothing';
-    throw error;
+    // What the stream's owner could only call an output gets its name here.
+    const isAnonymous =
+      isTsbuildError(error) && error.code === 'output-failed' && systemErrorCode(error.cause) !== undefined;
+    throw outputFailure(path, isAnonymous ? error.cause : error);
   }
 }
 
@@ -74,13 +51,4 @@ async function writeTo(
     },
   );
   await Promise.all([written, closed]);
-}
-
-function exportFailed(path: string, why: string, hint: string, cause?: unknown): TsbuildError {
-  return new TsbuildError({
-    code: 'export-failed',
-    message: `cannot write ${path}: ${why}`,
-    hint,
-    ...(cause !== undefined && { cause }),
-  });
 }
