@@ -12,6 +12,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  type Stats,
   statSync,
   unlinkSync,
   writeFileSync,
@@ -69,7 +70,7 @@ export function openLayout(root: string): Layout {
     status = statSync(root);
   }
   if (!status.isDirectory()) throw notALayout(root, 'it is no folder');
-  refuseForeign(root, status.uid, status.mode);
+  refuseForeign(root, status);
   let marker: string;
   try {
     marker = readFileSync(layout.marker, 'utf8');
@@ -102,20 +103,25 @@ export function withFolderOf<T>(path: string, action: () => T): T {
   }
 }
 
-function refuseForeign(root: string, owner: number, mode: number): void {
+/** What a user namespace says of an owner who is not in it (user_namespaces(7)), where our own number is 0, too. */
+const overflowId = 65_534;
+
+function refuseForeign(root: string, { uid: owner, gid, mode }: Stats): void {
   const self = process.geteuid?.() ?? owner;
   if (owner !== self) {
     throw new TsbuildError({
       code: 'store-foreign-owner',
-      message: `the store ${root} belongs to user ${owner}, tsbuild runs as user ${self}`,
+      message: `the store ${root} belongs to ${owner === overflowId ? 'another user' : `user ${owner}, tsbuild runs as user ${self}`}`,
       hint: 'Name a store of your own with TSBUILD_HOME, or run tsbuild as its owner.',
     });
   }
-  if ((mode & 0o002) !== 0) {
+  // The user's own group is usually theirs alone, and an umask of 002 then gives it every folder.
+  const byGroup = (mode & 0o020) !== 0 && gid !== process.getegid?.();
+  if (byGroup || (mode & 0o002) !== 0) {
     throw new TsbuildError({
       code: 'store-foreign-owner',
-      message: `every user may write to the store ${root}, so nothing in it can be trusted`,
-      hint: `Run: chmod o-w ${root}, or name another folder with TSBUILD_HOME.`,
+      message: `${byGroup ? `the users of group ${gid}` : 'every user'} may write to the store ${root}, so nothing in it can be trusted`,
+      hint: `Run: chmod go-w ${root}, or name another folder with TSBUILD_HOME.`,
     });
   }
 }

@@ -55,7 +55,9 @@ export async function usage(parts: StoreParts, { signal }: { readonly signal: Ab
   const mountSize = sum(mounts.map((mount) => mount.size));
   const drafts = await sizeBelow(layout.ingest, signal);
   const downloads = await sizeBelow(layout.downloads, signal);
-  const cacheSize = ofBlobs - ofImages + (await sizeBelow(layout.cache, signal));
+  let cacheSize = ofBlobs - ofImages;
+  // The folders of its rooms stay: what they take is nobody's to free.
+  for (const room of namesIn(layout.cache)) cacheSize += await sizeBelow(join(layout.cache, room), signal);
   const targets = new Map(listed.map((image) => [image.name ?? image.target.digest, image.target.digest]));
   const images = listed.map((image) => imageUsage(image, targets, reachable, sizeOf));
   const nameless = images.filter((image) => image.name === undefined);

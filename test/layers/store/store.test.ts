@@ -104,6 +104,13 @@ describe('a store', () => {
     chmodSync(open, 0o1777);
     await expect(openStore(open)).rejects.toMatchObject({ code: 'store-foreign-owner' });
     expect(readdirSync(open)).toEqual([]);
+    const shared = join(folder, 'shared');
+    mkdirSync(shared);
+    chmodSync(shared, 0o2775);
+    // Of one's own group, as an umask of 002 leaves it.
+    await (await openStore(shared)).close();
+    execFileSync('chgrp', ['12345', shared]);
+    await expect(openStore(shared)).rejects.toMatchObject({ code: 'store-foreign-owner' });
   });
 
   test('is never made out of a folder that holds something else', async () => {
