@@ -28,7 +28,7 @@ export function renderTable<T>(records: readonly T[], columns: readonly Column<T
 
 /**
  * @param format undefined or `table`: the columns; `json`; else a template, with `table ` before it for a heading
- * @throws TsbuildError `flag-invalid` for a template that cannot be read
+ * @throws TsbuildError `flag-invalid` for a template that cannot be read, or that names what a record has not
  */
 export function renderRecords<T extends object>(
   records: readonly T[],
@@ -39,7 +39,7 @@ export function renderRecords<T extends object>(
   if (format === 'json') return records.map((record) => `${JSON.stringify(record)}\n`).join('');
   const isTable = format.startsWith('table ');
   const template = (isTable ? format.slice(6) : format).replaceAll('\\t', '\t').replaceAll('\\n', '\n');
-  const lines = records.map((record) => renderTemplate(template, record));
+  const lines = records.map((record) => renderTemplate(template, record, new Map([[record, []]])));
   if (!isTable) return lines.map((line) => `${line}\n`).join('');
   const heading = template.replace(/\{\{\s*(?:json\s+)?\.?([\w.]*)\s*\}\}/g, (_, name: string) =>
     name.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toUpperCase(),

@@ -2,7 +2,7 @@
  * The part of Go's text/template that people use with docker's `--format`: fields, `json`, `index`, `len`, `join`, `lower`,
  * `upper`, `range`, `if`, `else`, `with` and variables' dot. Values are plain JSON.
  */
-import { TsbuildError } from '../core/index.ts';
+import { nearest, suggestion, TsbuildError } from '../core/index.ts';
 
 type Node =
   | { readonly kind: 'text'; readonly text: string }
@@ -14,12 +14,26 @@ type Node =
       readonly otherwise: readonly Node[];
     };
 
-/** @throws TsbuildError `flag-invalid` */
-export function renderTemplate(template: string, value: unknown): string {
+/**
+ * @param optional objects of the value that have only these members besides their own: another name is a typing mistake,
+ *   as it is for docker. What is in no such object and not there prints as nothing.
+ * @throws TsbuildError `flag-invalid`
+ */
+export function renderTemplate(
+  template: string,
+  value: unknown,
+  optional: ReadonlyMap<unknown, readonly string[]> = new Map(),
+): string {
   const tokens = tokenize(template);
   const { nodes, rest } = parseNodes(tokens, 0, template);
   if (rest !== tokens.length) throw invalid(template, 'an {{end}} or {{else}} has no beginning');
-  return evaluate(nodes, value, value, template);
+  return evaluate(nodes, value, { root: value, template, optional });
+}
+
+interface Scope {
+  readonly root: unknown;
+  readonly template: string;
+  readonly optional: ReadonlyMap<unknown, readonly string[]>;
 }
 
 type Token = { readonly kind: 'text' | 'action'; readonly text: string };
@@ -72,42 +86,36 @@ function parseNodes(tokens: readonly Token[], from: number, template: string): {
   return { nodes, rest: at };
 }
 
-function evaluate(nodes: readonly Node[], dot: unknown, root: unknown, template: string): string {
+function evaluate(nodes: readonly Node[], dot: unknown, scope: Scope): string {
   return nodes
     .map((node) => {
       if (node.kind === 'text') return node.text;
-      const value = call(node.words, dot, root, template);
+      const value = call(node.words, dot, scope);
       if (node.kind === 'value') return print(value);
       const items = node.kind === 'range' ? itemsOf(value) : isEmpty(value) ? [] : [node.kind === 'with' ? value : dot];
-      if (items.length === 0) return evaluate(node.otherwise, dot, root, template);
-      return items.map((item) => evaluate(node.body, item, root, template)).join('');
+      if (items.length === 0) return evaluate(node.otherwise, dot, scope);
+      return items.map((item) => evaluate(node.body, item, scope)).join('');
     })
     .join('');
 }
 
-function call(words: readonly string[], dot: unknown, root: unknown, template: string): unknown {
+function call(words: readonly string[], dot: unknown, scope: Scope): unknown {
   const pipe = words.indexOf('|');
   if (pipe >= 0) {
-    const left = call(words.slice(0, pipe), dot, root, template);
-    return apply(words.slice(pipe + 1), [left], dot, root, template);
+    const left = call(words.slice(0, pipe), dot, scope);
+    return apply(words.slice(pipe + 1), [left], dot, scope);
   }
-  return apply(words, [], dot, root, template);
+  return apply(words, [], dot, scope);
 }
 
-function apply(
-  words: readonly string[],
-  piped: readonly unknown[],
-  dot: unknown,
-  root: unknown,
-  template: string,
-): unknown {
+function apply(words: readonly string[], piped: readonly unknown[], dot: unknown, scope: Scope): unknown {
   const pipe = words.indexOf('|');
   if (pipe >= 0) {
-    const left = apply(words.slice(0, pipe), piped, dot, root, template);
-    return apply(words.slice(pipe + 1), [left], dot, root, template);
+    const left = apply(words.slice(0, pipe), piped, dot, scope);
+    return apply(words.slice(pipe + 1), [left], dot, scope);
   }
   const [head = '', ...rest] = words;
-  const operands = [...rest.map((word) => operand(word, dot, root, template)), ...piped];
+  const operands = [...rest.map((word) => operand(word, dot, scope)), ...piped];
   const [first, second] = operands;
   switch (head) {
     case 'json':
@@ -125,24 +133,34 @@ function apply(
     case 'println':
       return `${operands.map(print).join(' ')}\n`;
     default:
-      if (rest.length > 0 || piped.length > 0) throw invalid(template, `there is no function ${JSON.stringify(head)}`);
-      return operand(head, dot, root, template);
+      if (rest.length > 0 || piped.length > 0)
+        throw invalid(scope.template, `there is no function ${JSON.stringify(head)}`);
+      return operand(head, dot, scope);
   }
 }
 
-function operand(word: string, dot: unknown, root: unknown, template: string): unknown {
+function operand(word: string, dot: unknown, scope: Scope): unknown {
   if (word.startsWith('"')) return JSON.parse(word) as unknown;
   if (/^-?\d+$/.test(word)) return Number(word);
   const path = /^(\$?)((?:\.\w+)*|\.)$/.exec(word);
-  if (!path || word === '') throw invalid(template, `${JSON.stringify(word)} is not understood`);
+  if (!path || word === '') throw invalid(scope.template, `${JSON.stringify(word)} is not understood`);
   const names = (path[2] ?? '').split('.').filter(Boolean);
-  return names.reduce((value, name) => member(value, name), path[1] === '$' ? root : dot);
+  return names.reduce((value, name) => field(value, name, scope), path[1] === '$' ? scope.root : dot);
 }
 
 function wordsOf(action: string, template: string): string[] {
   const words = action.match(/"(?:[^"\\]|\\.)*"|\||[^\s|"()]+|[()]/g) ?? [];
   if (words.some((word) => word === '(' || word === ')')) throw invalid(template, 'brackets are not supported');
   return words;
+}
+
+function field(value: unknown, name: string, { template, optional }: Scope): unknown {
+  const others = optional.get(value);
+  if (others === undefined || Object.hasOwn(value as object, name)) return member(value, name);
+  if (others.includes(name)) return undefined;
+  const known = [...Object.keys(value as object), ...others];
+  const near = suggestion(nearest(name, known));
+  throw invalid(template, `there is no ${name}${near}; there is ${known.toSorted().join(', ')}`);
 }
 
 function member(value: unknown, name: string): unknown {

@@ -37,6 +37,21 @@ describe('a template', () => {
     },
   );
 
+  test('that names what a known object cannot have is refused with what it can', () => {
+    const known = new Map<unknown, readonly string[]>([
+      [value, ['Author']],
+      [value.Config, ['Env']],
+    ]);
+    const render = (template: string) => renderTemplate(template, value, known);
+    expect(render('{{.Author}}{{.Name}}{{.Config.Env}}{{.Config.Labels.missing}}')).toBe('App');
+    expect(() => render('{{.Nmae}}')).toThrow(
+      '--format "{{.Nmae}}": there is no Nmae (did you mean Name?); there is Author, Config, Layers, Name',
+    );
+    for (const template of ['{{.Config.Typo}}', '{{with .Config}}{{.Typo}}{{end}}', '{{if $.Config.Typo}}{{end}}']) {
+      expect(() => render(template), template).toThrow('there is no Typo; there is Cmd, Empty, Env, Labels');
+    }
+  });
+
   test('does not reach into the prototype', () => {
     expect(renderTemplate('{{.constructor}}{{.__proto__}}{{.Name.length}}', value)).toBe('');
   });
@@ -61,6 +76,7 @@ describe('records', () => {
       '{"Name":"a","Size":"1kB"}\n{"Name":"longer","Size":"20MB"}\n',
     );
     expect(renderRecords(records, '{{.Size}} {{.Name}}', columns)).toBe('1kB a\n20MB longer\n');
+    expect(() => renderRecords(records, '{{.Nam}}', columns)).toThrow('there is no Nam (did you mean Name?)');
     expect(renderRecords(records, 'table {{.Size}}\\t{{.Name}}', columns)).toBe(
       'SIZE   NAME\n1kB    a\n20MB   longer\n',
     );

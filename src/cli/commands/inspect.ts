@@ -68,10 +68,60 @@ export const inspect: Command = {
     } else if (format === undefined) session.stdout.write(`${JSON.stringify(documents, null, 4)}\n`);
     else if (format === 'json')
       session.stdout.write(documents.map((document) => `${JSON.stringify(document)}\n`).join(''));
-    else session.stdout.write(documents.map((document) => `${renderTemplate(format, document)}\n`).join(''));
+    else
+      session.stdout.write(
+        documents.map((document) => `${renderTemplate(format, document, membersOf(document))}\n`).join(''),
+      );
     return 0;
   },
 };
+
+/** What an image may have besides, or has for docker: a template may ask for it. */
+function membersOf(document: ReturnType<typeof describe>): ReadonlyMap<unknown, readonly string[]> {
+  const members: [unknown, readonly string[]][] = [
+    [document, ['Variant', 'Platforms', 'Parent', 'Comment', 'Metadata']],
+  ];
+  if (document.Config) members.push([document.Config, configMembers]);
+  return new Map(members);
+}
+
+/** OCI image spec, config.md, and what docker writes beside it. */
+const configMembers = [
+  ...[
+    'User',
+    'ExposedPorts',
+    'Env',
+    'Entrypoint',
+    'Cmd',
+    'Volumes',
+    'WorkingDir',
+    'Labels',
+    'StopSignal',
+    'Healthcheck',
+  ],
+  ...[
+    'OnBuild',
+    'Shell',
+    'StopTimeout',
+    'ArgsEscaped',
+    'Hostname',
+    'Domainname',
+    'Image',
+    'Tty',
+    'OpenStdin',
+    'StdinOnce',
+  ],
+  ...[
+    'AttachStdin',
+    'AttachStdout',
+    'AttachStderr',
+    'NetworkDisabled',
+    'MacAddress',
+    'Memory',
+    'MemorySwap',
+    'CpuShares',
+  ],
+];
 
 async function namesOf(store: LocalStore, digest: Digest): Promise<string[]> {
   return (await store.images()).flatMap((image) =>
