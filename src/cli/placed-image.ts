@@ -6,6 +6,7 @@ import {
   parseManifest,
   readBlob,
   readManifest,
+  requireImage,
   selectPlatform,
 } from '../image/index.ts';
 import { openCopySource } from './ports/copy-places.ts';
@@ -37,6 +38,7 @@ export async function viewPlacedImage(
     document = parseManifest(await readManifest(source, descriptor, signal), descriptor.mediaType);
   }
   if (document.kind === 'index') throw nestedTooDeep(source.name);
+  requireImage(document, name === '' ? source.name : name);
   const config = parseImageConfig(await readBlob(source, document.config, signal));
   const size = document.layers.reduce((sum, layer) => sum + layer.size, document.config.size);
   return { target, index, descriptor, manifest: document, config, size };

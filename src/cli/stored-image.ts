@@ -13,6 +13,7 @@ import {
   platformMatch,
   readBlob,
   readManifest,
+  requireImage,
   selectPlatform,
 } from '../image/index.ts';
 import type { LayerRef, Store } from '../layers/index.ts';
@@ -106,6 +107,7 @@ async function viewManifest(
   manifest: ImageManifest,
   signal: AbortSignal,
 ): Promise<ImageView> {
+  requireImage(manifest, where.descriptor.digest);
   const config = parseImageConfig(await readBlob(store, manifest.config, signal));
   const size = manifest.layers.reduce((sum, layer) => sum + layer.size, manifest.config.size);
   return { ...where, manifest, config, size };

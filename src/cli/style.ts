@@ -81,6 +81,12 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : Number(value.toPrecision(3))}${units[unit]}`;
 }
 
+/** When an image or a layer was made, as docker says it; the times of what is reproducible mean nothing. */
+export function formatCreated(created: string | undefined, now: number): string {
+  const time = Date.parse(created ?? '');
+  return Number.isFinite(time) && time > 0 ? `${formatSince(now - time)} ago` : 'N/A';
+}
+
 /** As docker: `3 minutes`, `2 weeks`. */
 export function formatSince(milliseconds: number): string {
   const steps = [

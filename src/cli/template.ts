@@ -158,9 +158,12 @@ function field(value: unknown, name: string, { template, optional }: Scope): unk
   const others = optional.get(value);
   if (others === undefined || Object.hasOwn(value as object, name)) return member(value, name);
   if (others.includes(name)) return undefined;
-  const known = [...Object.keys(value as object), ...others];
-  const near = suggestion(nearest(name, known));
-  throw invalid(template, `there is no ${name}${near}; there is ${known.toSorted().join(', ')}`);
+  const known = [...new Set([...Object.keys(value as object), ...others])];
+  const near = nearest(name, known);
+  throw invalid(
+    template,
+    `there is no ${name}${near === undefined ? `; there is ${known.toSorted().join(', ')}` : suggestion(near)}`,
+  );
 }
 
 function member(value: unknown, name: string): unknown {

@@ -4,7 +4,7 @@
  */
 import { TsbuildError } from '../core/index.ts';
 import { type Descriptor, parseDescriptor, parseStringMap } from './descriptor.ts';
-import { isIndexType, isManifestType, mediaTypes } from './media-types.ts';
+import { isImageConfigType, isIndexType, isManifestType, mediaTypes } from './media-types.ts';
 import { formatPlatform, type Platform, platformMatch } from './platform.ts';
 
 export interface ImageManifest {
@@ -118,6 +118,17 @@ export function selectPlatform(index: ImageIndex, wanted: Platform, name: string
     message: `${name} has no image for ${formatPlatform(wanted)}; it has ${offered.join(', ') || 'none with a platform'}`,
     hint:
       offered.length > 0 ? `Ask for one of them, e.g. --platform ${offered[0]}.` : 'Name the manifest by its digest.',
+  });
+}
+
+/** @throws TsbuildError `manifest-unsupported` for an artifact: files in a registry that are no image (OCI image spec 1.1) */
+export function requireImage({ artifactType, config }: ImageManifest, name: string): void {
+  const isEmpty = config.mediaType === mediaTypes.ociEmpty;
+  if (!isEmpty && (artifactType === undefined || isImageConfigType(config.mediaType))) return;
+  throw new TsbuildError({
+    code: 'manifest-unsupported',
+    message: `${name} is no image but an artifact of the type ${JSON.stringify(artifactType ?? config.mediaType)}`,
+    hint: 'tsbuild artifact pull NAME writes its files to a directory.',
   });
 }
 

@@ -40,6 +40,11 @@ export function isDocumentType(mediaType: string): boolean {
   return isManifestType(mediaType) || isIndexType(mediaType);
 }
 
+/** A configuration that says how to run a container. */
+export function isImageConfigType(mediaType: string): boolean {
+  return mediaType === mediaTypes.ociConfig || mediaType === mediaTypes.dockerConfig;
+}
+
 /** How a layer's bytes are wrapped, or undefined when the media type is not a tar layer tsbuild knows. */
 export function layerCompression(mediaType: string): Compression | undefined {
   if (

@@ -28,6 +28,21 @@ export class RegistryError extends TsbuildError {
     this.registryCode = init.registryCode;
     this.retryAfter = init.retryAfter;
   }
+
+  /** The same failure, told by whoever knows more of what was wanted. */
+  retold(words: { readonly message?: string; readonly hint: string }): RegistryError {
+    const { code, message, transient, status, registryCode, retryAfter } = this;
+    return new RegistryError({
+      code,
+      message,
+      transient,
+      ...(status !== undefined && { status }),
+      ...(registryCode !== undefined && { registryCode }),
+      ...(retryAfter !== undefined && { retryAfter }),
+      ...words,
+      cause: this,
+    });
+  }
 }
 
 export function isRegistryError(error: unknown): error is RegistryError {

@@ -250,6 +250,35 @@ describe('an artifact', () => {
   });
 });
 
+describe('a slip', () => {
+  const stderrOf = async (...args: string[]) => {
+    const { code, stderr } = await any(...args);
+    expect(code).not.toBe(0);
+    return stderr;
+  };
+
+  test.each(['pull', 'digest', 'tree'])('of a tag in %s is answered with the tags there are', async (command) => {
+    await must('copy', '-q', name('app:all'), name('tagged:stable'));
+    const hint = `hint: Did you mean ${name('tagged:stable')}? ${name('tagged')} has stable.\n`;
+    expect(await stderrOf(command, name('tagged:stabel'))).toContain(hint);
+    expect(await stderrOf(command, name('taged:stable'))).toContain(`There is no repository ${name('taged')}`);
+  });
+
+  test('of a file for an image is told of before a registry is asked', async () => {
+    writeFileSync(folder.join('some.tar'), '');
+    expect(await stderrOf('copy', 'some.tar', 'store://x:1')).toContain(
+      'docker-archive:some.tar or oci-archive:some.tar',
+    );
+  });
+
+  test.each(['inspect', 'history', 'run'])('of an artifact for an image in %s is told of', async (command) => {
+    await must('artifact', 'push', name('no-image:1'), 'context/Dockerfile');
+    await must('pull', '-q', name('no-image:1'));
+    expect(await stderrOf(command, name('no-image:1'))).toContain('is no image but an artifact of the type');
+    expect((await must('images', name('no-image'))).text).toContain('no image');
+  });
+});
+
 describe('tree', () => {
   test('shows platforms, layers, sizes and what refers to them', async () => {
     writeFileSync(folder.join('note'), 'note');

@@ -43,6 +43,7 @@ export const copy: Command = {
     const [from, to] = flags.positionals.map(parseImageAddress);
     if (!from || !to) return 2;
     checkWishes(from, to, flags);
+    await refuseBareFile(flags.positionals[0] ?? '', from);
     const digest = await withProgress(session, progressOf(flags, session.env), 'Copying', (events) =>
       copyImage(from, to, flags, session, events),
     );
@@ -105,6 +106,18 @@ function checkWishes(from: ImageAddress, to: ImageAddress, flags: ParsedFlags): 
       hint: 'Leave out --referrers, or use a registry, the store (store://NAME), oci:DIR or oci-archive:FILE.',
     });
   }
+}
+
+/** `copy app.tar …` means the file, and would ask Docker Hub for an image of that name. */
+async function refuseBareFile(word: string, { kind }: ImageAddress): Promise<void> {
+  if (kind !== 'registry' || !/\.(?:tar|tgz|tar\.\w+)$/.test(word)) return;
+  const { stat } = await import('node:fs/promises');
+  if (!(await stat(word).catch(() => undefined))?.isFile()) return;
+  throw new TsbuildError({
+    code: 'usage',
+    message: `${word} is a file, and an image name as well`,
+    hint: `Write docker-archive:${word} or oci-archive:${word}; or docker://${word} for the image.`,
+  });
 }
 
 async function targetOf({ source, name }: CopySource, flags: ParsedFlags, signal: AbortSignal): Promise<Descriptor> {

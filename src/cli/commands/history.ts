@@ -4,7 +4,7 @@ import { hostPlatform } from '../../core/index.ts';
 import type { Command } from '../command.ts';
 import { type Column, renderRecords } from '../print-records.ts';
 import { viewImage } from '../stored-image.ts';
-import { formatBytes, formatSince, printable } from '../style.ts';
+import { formatBytes, formatCreated, printable } from '../style.ts';
 import { withWiring } from '../wire.ts';
 
 interface HistoryRow {
@@ -42,8 +42,7 @@ export const history: Command = {
       const size = entry.empty_layer ? 0 : (view.manifest.layers[layer++]?.size ?? 0);
       return {
         ID: '<missing>',
-        CreatedSince:
-          entry.created === undefined ? 'N/A' : `${formatSince(session.now() - Date.parse(entry.created))} ago`,
+        CreatedSince: formatCreated(entry.created, session.now()),
         CreatedAt: entry.created ?? '',
         CreatedBy: printable(entry.created_by ?? ''),
         Size: formatBytes(size),

@@ -7,7 +7,7 @@ import type { Command } from '../command.ts';
 import { type Column, renderRecords } from '../print-records.ts';
 import type { Session } from '../session.ts';
 import { viewImage } from '../stored-image.ts';
-import { formatBytes, formatSince } from '../style.ts';
+import { formatBytes, formatCreated } from '../style.ts';
 import { withWiring } from '../wire.ts';
 
 /** The members are the names templates use, as docker has them. */
@@ -69,7 +69,7 @@ async function rowOf(store: LocalStore, image: StoredImage, full: boolean, sessi
   const view = await viewImage(store, image.target, hostPlatform(), session.signal).catch((error: unknown) => {
     // A list must not fail because one image is damaged; its line says so.
     if (!isTsbuildError(error)) throw error;
-    if (error.code === 'config-invalid') lacking = 'no image';
+    if (error.code === 'config-invalid' || error.code === 'manifest-unsupported') lacking = 'no image';
     return undefined;
   });
   const id = view?.manifest.config.digest ?? image.target.digest;
@@ -79,7 +79,7 @@ async function rowOf(store: LocalStore, image: StoredImage, full: boolean, sessi
     Tag: reference?.tag ?? '<none>',
     ID: full ? id : id.slice(7, 19),
     Digest: image.target.digest,
-    CreatedSince: created === undefined ? 'N/A' : `${formatSince(session.now() - Date.parse(created))} ago`,
+    CreatedSince: formatCreated(created, session.now()),
     CreatedAt: created ?? '',
     Size: view === undefined ? lacking : formatBytes(view.size),
   };

@@ -6,6 +6,7 @@ import {
   formatPlatform,
   type ImageIndex,
   type ImageManifest,
+  isImageConfigType,
   type Platform,
   parseImageConfig,
   parseManifest,
@@ -151,7 +152,7 @@ class ImageTree {
 
   /** What the configuration says, of what has one. */
   async #platformOf(document: ImageManifest, signal: AbortSignal): Promise<Platform | undefined> {
-    if (!/\.(image\.config|container\.image)\.v1\+json$/.test(document.config.mediaType)) return undefined;
+    if (!isImageConfigType(document.config.mediaType)) return undefined;
     const { os, architecture, variant } = parseImageConfig(
       await this.#limit.run(signal, () => readBlob(this.#source.source, document.config, signal)),
     );

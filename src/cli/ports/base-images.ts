@@ -23,6 +23,7 @@ import {
   readBlob,
   readManifest,
   repositoryName,
+  requireImage,
   selectPlatform,
 } from '../../image/index.ts';
 import type { LayerRef, Store } from '../../layers/index.ts';
@@ -213,6 +214,7 @@ export class WiredBaseImages implements BaseImages {
     signal: AbortSignal,
   ): Promise<ResolvedImage> {
     const { descriptor, document } = chosen;
+    requireImage(document, text);
     const config = parseImageConfig(await readBlob(source, document.config, signal));
     const diffIds = config.rootfs.diff_ids;
     if (diffIds.length !== document.layers.length) {

@@ -5,6 +5,7 @@
 import { TsbuildError } from '../../core/index.ts';
 import type { RegistryClientOptions } from '../client/client-options.ts';
 import { createRegistryClient } from '../client/registry-client.ts';
+import { isRegistryError } from '../errors.ts';
 import {
   type AuthFile,
   authFilePaths,
@@ -109,6 +110,12 @@ async function verify(request: LoginRequest, registry: string): Promise<void> {
   });
   try {
     await client.verify(registry, request.signal);
+  } catch (error) {
+    if (!isRegistryError(error) || error.code !== 'registry-unauthorized') throw error;
+    throw error.retold({
+      message: `${registry} does not take this name and password: ${error.message}`,
+      hint: 'Check both; where there are access tokens, one of them is the password. Nothing was kept.',
+    });
   } finally {
     await client.close();
   }

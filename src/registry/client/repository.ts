@@ -3,6 +3,7 @@
  * with, and what else a repository offers.
  * Invariant: reading may be served by a mirror, because what comes is verified; writing and listing ask the registry.
  */
+import { nearest } from '../../core/index.ts';
 import {
   type BlobSink,
   type BlobSource,
@@ -13,7 +14,7 @@ import {
   type PutOptions,
 } from '../../image/index.ts';
 import { mergeScopes, repositoryScope } from '../auth/scope.ts';
-import { isRegistryError, RegistryError } from '../errors.ts';
+import { isNotFound, isRegistryError, RegistryError } from '../errors.ts';
 import { drain } from '../http/read-body.ts';
 import type { RetryPolicy } from '../http/retry.ts';
 import { downloadBlob } from './blob-download.ts';
@@ -45,6 +46,10 @@ export interface RegistryRepository extends BlobSource, BlobSink {
   referrers(digest: Digest, options: ReferrersOptions): Promise<readonly Descriptor[]>;
 }
 
+/** Enough to find what was meant; a repository may have many thousands. */
+const mostTagsCompared = 2000;
+const mostTagsNamed = 8;
+
 export interface RepositoryParts extends RepositoryPlaces {
   readonly retry: RetryPolicy;
   /** Bytes; 0: whole blobs. */
@@ -75,7 +80,13 @@ export class Repository implements RegistryRepository {
   }
 
   async resolve(reference: string, signal: AbortSignal): Promise<Descriptor> {
-    return this.#manifests.resolve(this.#access.checkedName(reference), signal);
+    const name = this.#access.checkedName(reference);
+    try {
+      return await this.#manifests.resolve(name, signal);
+    } catch (error) {
+      if (!isRegistryError(error) || !isNotFound(error) || isDigest(name)) throw error;
+      throw await this.#missingTag(name, error, signal);
+    }
   }
 
   async fetchManifest(reference: string, signal: AbortSignal): Promise<FetchedManifest> {
@@ -190,6 +201,27 @@ export class Repository implements RegistryRepository {
 
   referrers(digest: Digest, options: ReferrersOptions): Promise<readonly Descriptor[]> {
     return this.#referrers.list(digest, options);
+  }
+
+  /** A typing mistake is the likely cause: the hint says which tags there are. */
+  async #missingTag(tag: string, error: RegistryError, signal: AbortSignal): Promise<RegistryError> {
+    const name = this.#access.fullName;
+    const found: string[] = [];
+    try {
+      for await (const other of this.tags(signal)) if (found.push(other) === mostTagsCompared) break;
+    } catch (cause) {
+      if (isNotFound(cause)) found.length = 0;
+      else if (isRegistryError(cause)) return error;
+      else throw cause;
+    }
+    const near = nearest(tag, found);
+    const listed = found.length <= mostTagsNamed ? found.join(', ') : `${found.length} tags; see tsbuild ls ${name}`;
+    return error.retold({
+      hint:
+        found.length === 0
+          ? `There is no repository ${name}, or you may not see it, or it has no tags.`
+          : `${near === undefined ? '' : `Did you mean ${name}:${near}? `}${name} has ${listed}.`,
+    });
   }
 
   async #putManifest(name: string, descriptor: Descriptor, bytes: Buffer, signal: AbortSignal): Promise<void> {
