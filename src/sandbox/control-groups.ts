@@ -2,7 +2,7 @@
  * Limits on memory, processors and processes, through control groups of version 1, version 2, or both at once.
  * Invariant: a step without such a limit touches no control group; a group that was made is removed after its step.
  */
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { systemErrorCode, TsbuildError } from '../core/index.ts';
 import { type ControlGroupFiles, machineControlGroups } from './control-group-files.ts';
 import { type Controller, type Setting, type Settings, settingsOf } from './control-group-settings.ts';
@@ -104,7 +104,7 @@ function version1(files: ControlGroupFiles, controller: Controller): Hierarchy |
  * process, where whoever delegated it owns that place, too, as systemd does for users; else below it.
  */
 function unifiedParent(files: ControlGroupFiles, v2: Hierarchy): string {
-  if (files.machineRoot) return 'tsbuild';
+  if (files.machineRoot) return '/';
   const own = ownPath(files, v2, '');
   return files.writable(below(v2.mountPoint, dirname(own))) ? dirname(own) : own;
 }
@@ -137,9 +137,9 @@ function makeRoom(files: ControlGroupFiles, directory: string): void {
   }
 }
 
-/** Never above the hierarchy's top. */
+/** Never above the hierarchy's top, and without a slash at the end. */
 function below(mountPoint: string, path: string): string {
-  return join(mountPoint, join('/', path));
+  return resolve(mountPoint, `.${join('/', path)}`);
 }
 
 /** This process's group for a version 1 controller, as seen through the mount; '' asks for version 2. */

@@ -41,13 +41,13 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
   throw unavailable(`the isolation ${options.isolation} does not work here`, passed);
 }
 
-/** A user namespace counts only when this process is inside it. */
+/** A user namespace counts only when this process is inside it; why it is not is what a probe from outside finds. */
 async function probe(rung: Rung, options: SandboxOptions): Promise<RungReport> {
   const facts = hostFacts();
-  if (rung === 'userns' && (facts.initialUserNamespace || !facts.capabilities.sysAdmin)) {
-    return { rung, available: false, findings: [{ what: 'this process is not inside a user namespace of tsbuild' }] };
-  }
-  return probeRung(rung, options);
+  const report = await probeRung(rung, options);
+  if (rung !== 'userns' || !report.available) return report;
+  if (!facts.initialUserNamespace && facts.capabilities.sysAdmin) return report;
+  return { rung, available: false, findings: [{ what: 'this process is not inside a user namespace of tsbuild' }] };
 }
 
 function announce(report: RungReport, passed: readonly RungReport[], events: EventSink): void {
@@ -68,7 +68,9 @@ function announce(report: RungReport, passed: readonly RungReport[], events: Eve
 function unavailable(message: string, reports: readonly RungReport[]): TsbuildError {
   const findings = reports.flatMap((report) => report.findings.map((finding) => ({ ...finding, rung: report.rung })));
   const reasons = findings.map(({ rung, what }) => `${rung}: ${what}`).join('; ');
-  const remedy = findings.find((finding) => finding.remedy !== undefined)?.remedy;
+  const remedies = findings.filter((finding) => finding.remedy !== undefined);
+  // A setting of the machine is worth more than the advice to be root.
+  const remedy = (remedies.find(({ rung }) => rung === 'userns') ?? remedies[0])?.remedy;
   return new TsbuildError({
     code: 'sandbox-unavailable',
     message: reasons === '' ? message : `${message} (${reasons})`,

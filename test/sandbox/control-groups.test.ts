@@ -55,22 +55,18 @@ test('without a limit no file is read or written', () => {
 
 test('version 2: every limit is in one group, beside those of other engines, with its controllers enabled from the top', () => {
   const { files, group } = make(version2, all);
-  const step = `${root}/tsbuild/step`;
+  const step = `${root}/step`;
   expect(files.written).toEqual([
     `${root}/cgroup.subtree_control=+memory`,
-    `${root}/tsbuild/cgroup.subtree_control=+memory`,
     `${step}/memory.max=1048576`,
     `${step}/memory.swap.max=2097152`,
     `${root}/cgroup.subtree_control=+cpu`,
-    `${root}/tsbuild/cgroup.subtree_control=+cpu`,
     `${step}/cpu.weight=39`,
     `${step}/cpu.max=25000 50000`,
     `${root}/cgroup.subtree_control=+cpuset`,
-    `${root}/tsbuild/cgroup.subtree_control=+cpuset`,
     `${step}/cpuset.cpus=0-1`,
     `${step}/cpuset.mems=0`,
     `${root}/cgroup.subtree_control=+pids`,
-    `${root}/tsbuild/cgroup.subtree_control=+pids`,
     `${step}/pids.max=11`,
   ]);
   expect(group?.joinFiles).toEqual([`${step}/cgroup.procs`]);
@@ -115,8 +111,7 @@ test('hybrid: a controller is taken from version 1 when that has it, else from v
     `${root}/memory/ours/step/memory.limit_in_bytes=5`,
     `${root}/memory/ours/step/memory.memsw.limit_in_bytes=10`,
     `${root}/unified/cgroup.subtree_control=+pids`,
-    `${root}/unified/tsbuild/cgroup.subtree_control=+pids`,
-    `${root}/unified/tsbuild/step/pids.max=2`,
+    `${root}/unified/step/pids.max=2`,
   ]);
   expect(group?.joinFiles.length).toBe(2);
 });
@@ -154,9 +149,14 @@ test('a container of version 2: the processes of its top group make room', () =>
     `${root}/tsbuild-members/cgroup.procs=1`,
     `${root}/tsbuild-members/cgroup.procs=9`,
     `${root}/cgroup.subtree_control=+pids`,
-    `${root}/tsbuild/cgroup.subtree_control=+pids`,
-    `${root}/tsbuild/step/pids.max=2`,
+    `${root}/step/pids.max=2`,
   ]);
+});
+
+test('an ordinary user in the top group, as in a container, makes groups in it', () => {
+  const { files, group } = make({ ...user, own: '0::/\n', groups: { [root]: [] } }, { pids: 1 });
+  expect(files.written).toEqual([`${root}/cgroup.subtree_control=+pids`, `${root}/step/pids.max=2`]);
+  expect(group?.joinFiles).toEqual([`${root}/step/cgroup.procs`]);
 });
 
 test.each([
@@ -216,7 +216,7 @@ test('a parent that is asked for is used on each hierarchy, and never one above 
 });
 
 test.each([
-  ['2', version2, `${root}/tsbuild/step/memory.events`, 'low 0\nhigh 0\nmax 12\noom 1\noom_kill 3\n'],
+  ['2', version2, `${root}/step/memory.events`, 'low 0\nhigh 0\nmax 12\noom 1\noom_kill 3\n'],
   ['1', version1, `${root}/memory/ours/step/memory.oom_control`, 'oom_kill_disable 0\nunder_oom 0\noom_kill 3\n'],
 ])('version %s: kills for want of memory are counted, and the group is removed', async (_, machine, file, text) => {
   const { files, group } = make(machine, { memory: 5 });

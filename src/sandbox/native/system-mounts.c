@@ -39,7 +39,7 @@ static const char *const masked_sys[] = {"devices/virtual/powercap", "firmware"}
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 
 struct system_sources open_system_sources(enum rung rung) {
-  struct system_sources sources = {.sys = -1};
+  struct system_sources sources = {.sys = -1, .unified = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0};
   for (size_t i = 0; i < DEVICES; i++) {
     char path[32];
     snprintf(path, sizeof path, "/dev/%s", devices[i].name);
@@ -234,7 +234,23 @@ void mount_dev(int root, const struct spec *spec, const struct system_sources *s
   if (spec->shm_size != DEFAULT_SHM_SIZE) resize_shm(root, spec->shm_size);
 }
 
+static void mask_sys(int root, const char *const *names, size_t count, const struct stage *stage) {
+  int sys = open_in_root(root, "/sys", CREATE_NOTHING, false);
+  if (sys < 0) fail("sys", errno, "/sys");
+  for (size_t i = 0; i < count; i++) mask(sys, names[i], stage);
+  close(sys);
+}
+
+/* The group of the step, or of tsbuild where it has none of its own. */
+static void mount_cgroup(int root, unsigned long read_only) {
+  int target = open_in_root(root, "/sys/fs/cgroup", CREATE_NOTHING, false);
+  if (target < 0 || mount_on(target, "cgroup2", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC | read_only) != 0)
+    fail("sys", errno, "/sys/fs/cgroup");
+  close(target);
+}
+
 void mount_sys(int root, const struct spec *spec, struct system_sources *sources, const struct stage *stage) {
+  static const char *const groups = "fs/cgroup";
   unsigned long read_only = spec->insecure ? 0 : MS_RDONLY;
   if (mount_new(root, "/sys", "sysfs", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC | read_only) != 0) {
     /* Only the owner of the network namespace may mount sysfs. */
@@ -242,20 +258,17 @@ void mount_sys(int root, const struct spec *spec, struct system_sources *sources
     int target = mount_point(root, "/sys", CREATE_NOTHING);
     if (attach(sources->sys, target, spec->insecure ? 0 : MOUNT_ATTR_RDONLY) != 0) fail("sys", errno, "/sys");
     close(target);
-  } else {
-    if (sources->sys >= 0) close(sources->sys);
-    int cgroup = open_in_root(root, "/sys/fs/cgroup", CREATE_NOTHING, false);
-    /* Only where version 2 is the host's hierarchy does one mount show what a program expects there. */
-    if (cgroup >= 0 && spec->cgroups.count <= 1 && access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0)
-      (void)mount_on(cgroup, "cgroup2", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC | read_only);
-    if (cgroup >= 0) close(cgroup);
+    /* The groups of the host come along, and a second mount of them would be refused right on the first. */
+    if (sources->unified) mask_sys(root, &groups, 1, stage);
+  } else if (sources->sys >= 0) {
+    close(sources->sys);
   }
   sources->sys = -1;
+  if (sources->unified) mount_cgroup(root, read_only);
   if (spec->insecure) return;
-  int sys = open_in_root(root, "/sys", CREATE_NOTHING, false);
-  if (sys < 0) fail("sys", errno, "/sys");
-  for (size_t i = 0; i < COUNT(masked_sys); i++) mask(sys, masked_sys[i], stage);
-  close(sys);
+  mask_sys(root, masked_sys, COUNT(masked_sys), stage);
+  /* The machine's top group, which alone has no type, would show the groups of all. */
+  if (sources->unified && access("/sys/fs/cgroup/cgroup.type", F_OK) != 0) mask_sys(root, &groups, 1, stage);
 }
 
 static void bind_file(int root, const char *path, const struct stage *stage, const char *name, const struct bytes *content) {

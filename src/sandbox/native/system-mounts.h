@@ -15,6 +15,7 @@ struct system_sources {
   int devices[DEVICES]; /* the host's nodes; -1: it has none */
   bool own[DEVICES];    /* the stage has one of the step's own */
   int sys;              /* the host's /sys, for a namespace that may not mount its own; -1: not opened */
+  bool unified;         /* the host has control groups of version 2 where programs expect them */
 };
 
 struct system_sources open_system_sources(enum rung rung);
