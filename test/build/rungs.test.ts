@@ -1,6 +1,5 @@
-/** The fixtures with a RUN on every rung: the images have the tree the rung `root` gives, but for what is listed here. */
+/** The fixtures on every rung: the images have the tree the rung `root` gives, but for what is listed here. */
 import { chmodSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cannotTest } from '../sandbox/support/step-runner.ts';
@@ -9,6 +8,7 @@ import { type BuildFixture, buildFixtures, prepareContext } from '../support/bui
 import { caseArguments } from '../support/build-judges.ts';
 import { type Finished, mustRun, run } from '../support/command.ts';
 import { type ReadImage, readOciLayout, writeDockerArchive } from '../support/image-files.ts';
+import { type OrdinaryUser, ordinaryUser } from '../support/ordinary-user.ts';
 import { readTar } from '../support/plain-tar.ts';
 import { asContainerRoot, asUser } from '../support/rung-prefixes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -18,26 +18,32 @@ import { type ComparedRung, fixturesThatDiffer } from './support/rung-difference
 
 /** No user has it, and so no subordinate IDs. */
 const ordinary = 54_323;
+let user: OrdinaryUser | undefined;
 
-const prefixes: Readonly<Record<ComparedRung | 'root', readonly string[]>> = {
-  root: [],
-  chroot: asContainerRoot,
-  single: asUser(ordinary),
-};
+function prefixOf(rung: TestedRung): readonly string[] {
+  if (rung === 'chroot') return asContainerRoot;
+  return rung === 'root' ? [] : asUser(ownerOf(rung));
+}
+
+function ownerOf(rung: TestedRung): number {
+  if (rung === 'single') return ordinary;
+  return rung === 'userns' ? (user?.uid ?? ordinary) : 0;
+}
 
 /** Those that run something, and those that set owners without it. */
 const fixtures = buildFixtures().filter(
-  ({ name, folder, stderr }) => stderr === undefined && (name.includes('chown') || hasRun(folder)),
+  ({ folder, stderr }) => stderr === undefined && dockerfilesSay(folder, /^\s*(ONBUILD )?(RUN|ADD|USER)\b|--chown/im),
 );
 const folder = temporaryFolder('rungs', 0o755);
 afterAll(async () => {
   await folder[Symbol.asyncDispose]();
+  await user?.[Symbol.asyncDispose]();
 });
 
 type TestedRung = ComparedRung | 'root';
 
 async function command(rung: TestedRung, args: readonly string[], fixture?: BuildFixture): Promise<Finished> {
-  const [program = process.execPath, ...rest] = [...prefixes[rung], process.execPath, commandPath, ...args];
+  const [program = process.execPath, ...rest] = [...prefixOf(rung), process.execPath, commandPath, ...args];
   return run(program, rest, {
     cwd: '/',
     env: { ...tsbuildEnvironment(folder.join(rung)), HOME: folder.join(rung), ...fixture?.build.env },
@@ -47,7 +53,8 @@ async function command(rung: TestedRung, args: readonly string[], fixture?: Buil
 async function prepareStore(rung: TestedRung): Promise<void> {
   mkdirSync(folder.join(rung));
   chmodSync(folder.join(rung), 0o755);
-  if (rung === 'single') await mustRun('chown', [`${ordinary}:${ordinary}`, folder.join(rung)]);
+  if (rung === 'userns') user = await ordinaryUser();
+  await mustRun('chown', [`${ownerOf(rung)}:${ownerOf(rung)}`, folder.join(rung)]);
   for (const image of allBaseImages()) {
     const archive = folder.join(`${rung}.tar`);
     writeDockerArchive(archive, image);
@@ -71,7 +78,7 @@ async function build(rung: TestedRung, fixture: BuildFixture, context: string): 
   );
 }
 
-/** Once, for all rungs: the contexts are the same. */
+/** Once, for all rungs. */
 const builtOnRoot = new Map<string, Promise<Finished>>();
 function buildOnRoot(fixture: BuildFixture, context: string): Promise<Finished> {
   const built = builtOnRoot.get(fixture.name) ?? build('root', fixture, context);
@@ -93,33 +100,37 @@ function namesOf(image: ReadImage): string[][] {
   );
 }
 
-const contextOf = (fixture: BuildFixture) => folder.join(`context-${fixture.name}`);
+/** The same for all rungs: an archive that is made for a context has the time of that in it. */
+const contexts = new Map<string, Promise<string>>();
+function contextOf(fixture: BuildFixture): Promise<string> {
+  const path = folder.join(`context-${fixture.name}`);
+  const context = contexts.get(fixture.name) ?? prepareContext(fixture, path).then(() => path);
+  contexts.set(fixture.name, context);
+  return context;
+}
 
 beforeAll(() => prepareStore('root'), 120_000);
 
-for (const rung of ['chroot', 'single'] as const) {
-  const reason = await cannotTest(rung);
+for (const rung of ['userns', 'single', 'chroot', 'none'] as const) {
+  const reason = rung === 'none' ? undefined : await cannotTest(rung);
+  const buildable =
+    rung === 'none' ? fixtures.filter(({ folder }) => !dockerfilesSay(folder, /^\s*(ONBUILD )?RUN\b/im)) : fixtures;
   describe.skipIf(reason !== undefined)(`${rung}${reason === undefined ? '' : ` (skipped: ${reason})`}`, () => {
     beforeAll(async () => {
       await prepareStore(rung);
     }, 120_000);
 
-    test.each(fixtures.map((fixture) => [fixture.name, fixture] as const))('%s', async (name, fixture) => {
-      const context = contextOf(fixture);
-      try {
-        await prepareContext(fixture, context);
-        const [ours, theirs] = await Promise.all([build(rung, fixture, context), buildOnRoot(fixture, context)]);
-        expect(theirs.code, theirs.stderr).toBe(0);
-        const differences =
-          ours.code === 0
-            ? compare(rung, fixture)
-            : [`does not build: ${ours.stderr.split('\n').find((line) => line.includes('error'))}`];
-        const known = fixturesThatDiffer[rung][name];
-        if (known === undefined) expect(differences).toEqual([]);
-        else expect(differences, 'it no longer differs').not.toEqual([]);
-      } finally {
-        await rm(context, { recursive: true, force: true });
-      }
+    test.each(buildable.map((fixture) => [fixture.name, fixture] as const))('%s', async (name, fixture) => {
+      const context = await contextOf(fixture);
+      const [ours, theirs] = await Promise.all([build(rung, fixture, context), buildOnRoot(fixture, context)]);
+      expect(theirs.code, theirs.stderr).toBe(0);
+      const differences =
+        ours.code === 0
+          ? compare(rung, fixture)
+          : [`does not build: ${ours.stderr.split('\n').find((line) => line.includes('error'))}`];
+      const known = fixturesThatDiffer[rung][name];
+      if (known === undefined) expect(differences).toEqual([]);
+      else expect(differences, 'it no longer differs').not.toEqual([]);
     });
   });
 }
@@ -134,8 +145,17 @@ function compare(rung: TestedRung, fixture: BuildFixture): string[] {
     : [`layers hold ${JSON.stringify(a)}, of root ${JSON.stringify(b)}`];
 }
 
-function hasRun(folder: string): boolean {
-  return readdirSync(folder).some(
-    (name) => /dockerfile/i.test(name) && /^\s*(ONBUILD )?RUN\b/im.test(readFileSync(join(folder, name), 'utf8')),
+test('none refuses a RUN and says what would enable it', async () => {
+  const finished = await run(process.execPath, [commandPath, 'build', '--isolation=none', '-'], {
+    input: 'FROM base\nRUN true\n',
+    env: tsbuildEnvironment(folder.join('root')),
+  });
+  expect(finished.code).toBe(1);
+  expect(finished.stderr).toMatch(/\[sandbox-unavailable\][\s\S]*hint: /);
+});
+
+function dockerfilesSay(directory: string, what: RegExp): boolean {
+  return readdirSync(directory).some(
+    (name) => /dockerfile/i.test(name) && what.test(readFileSync(join(directory, name), 'utf8')),
   );
 }
