@@ -51,7 +51,7 @@ export async function measureLanguage({ name }: LanguageScenario, runs: number):
   for (let run = 0; run < runs; run += 1) {
     const script = `(await import(${JSON.stringify(import.meta.url)})).measureHere(${JSON.stringify(name)})`;
     const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
-    const options = [patientEngine, '--input-type=module', '-e', script];
+    const options = [...patientEngine, '--input-type=module', '-e', script];
     const child = spawn(process.execPath, options, { stdio: [...stdio] });
     const exited = once(child, 'exit');
     const [milliseconds] = await Promise.race([once(child, 'message'), exited.then(() => [Number.NaN])]);

@@ -31,19 +31,34 @@ const natives = [
 
 const bundles = {
   'layers-worker': 'src/layers/worker/main.ts',
+  'layers-hasher': 'src/layers/worker/hash-main.ts',
   action: 'src/action/main.ts',
 };
 
 const moduleUrl = "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;";
 
 /** undici is as large as everything else together, and most commands need none of it: a file of its own. */
-const undiciApart = {
+const undiciApart = (file) => ({
   name: 'undici-apart',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^undici(\/|$)/ }, ({ path }) => ({ path, namespace: 'undici' }));
-    onResolve({ filter: /^\.\/undici\.js$/ }, ({ path }) => ({ path, external: true }));
+    onResolve({ filter: /^\.\/undici-[0-9a-f]+\.js$/ }, ({ path }) => ({ path, external: true }));
     onLoad({ filter: /./, namespace: 'undici' }, ({ path }) => ({
-      contents: `module.exports = require('./undici.js')[${JSON.stringify(path)}];`,
+      contents: `module.exports = require('./${file}')[${JSON.stringify(path)}];`,
+    }));
+  },
+});
+
+/** Node's HTTP/2 takes longer to load than all of undici, and no server is asked for it. */
+const http2Later = {
+  name: 'http2-later',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^\.\/client-h2\.js$/ }, ({ path, importer, resolveDir }) =>
+      basename(importer) === 'client.js' ? { path: join(resolveDir, path), namespace: 'later' } : undefined,
+    );
+    onLoad({ filter: /./, namespace: 'later' }, ({ path }) => ({
+      contents: `module.exports = (...given) => require(${JSON.stringify(path)})(...given);`,
+      resolveDir: dirname(path),
     }));
   },
 };
@@ -105,26 +120,21 @@ function compileNative({ source, output, flags }) {
 }
 
 async function bundleAll() {
-  const options = { plugins: [undiciApart, lazyBuiltins], banner: { js: moduleUrl } };
+  const [undici] = await bundle({ undici: 'scripts/undici.cjs' }, { plugins: [http2Later] });
+  undici.name = `undici-${shortHash(undici)}.js`;
+  const options = { plugins: [undiciApart(undici.name), lazyBuiltins], banner: { js: moduleUrl } };
   const bundled = await bundle(bundles, options);
   const [program] = await bundle(
     { program: 'src/cli/main.ts' },
     // A function, called by the launcher.
     { ...options, banner: { js: `(function (require, __filename) { ${moduleUrl}` }, footer: { js: '})' } },
   );
-  program.name = `program-${createHash('sha256').update(program.contents).digest('hex').slice(0, 12)}.js`;
+  program.name = `program-${shortHash(program)}.js`;
   const launcher = await bundle(
     { tsbuild: 'src/cli/launch.ts' },
-    { define: { PROGRAM: JSON.stringify(program.name) } },
+    { define: { PROGRAM: JSON.stringify(program.name), UNDICI: JSON.stringify(undici.name) } },
   );
-  const undici = await bundle({ undici: 'scripts/undici.cjs' });
-  const files = [
-    program,
-    ...bundled,
-    ...undici,
-    { name: 'package.json', contents: '{"type":"commonjs"}\n' },
-    ...launcher,
-  ];
+  const files = [program, ...bundled, undici, { name: 'package.json', contents: '{"type":"commonjs"}\n' }, ...launcher];
   // New files first, by renaming, and the old ones last: what is running meanwhile finds either a whole old or a whole new one.
   for (const { name, contents } of files) {
     const path = join(dist, name);
@@ -132,8 +142,12 @@ async function bundleAll() {
     writeFileSync(`${path}.tmp`, contents, { mode: name === 'tsbuild.js' ? 0o755 : 0o644 });
     renameSync(`${path}.tmp`, path);
   }
-  const isCurrent = (name) => files.some((file) => file.name === name) || name.startsWith(`${program.name}.`);
+  const isCurrent = (name) => files.some((file) => name === file.name || name.startsWith(`${file.name}.`));
   for (const name of readdirSync(dist)) if (/\.(js|code)$/.test(name) && !isCurrent(name)) rmSync(join(dist, name));
+}
+
+function shortHash({ contents }) {
+  return createHash('sha256').update(contents).digest('hex').slice(0, 12);
 }
 
 /** Each entry becomes one file: reading one large file starts sooner than resolving forty small ones. */

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 /**
  * Starts the program (`main.ts`, one bundle) with the machine code V8 made of it when the same command last ran: reading
- * that is several times faster than compiling the bundle again. The code lies beside the bundle, one file per command, for
- * each command uses other parts; where the folder cannot be written, every start compiles.
- * Invariant: the code is taken only by the bundle, the Node version and the V8 flags that made it. The bundle's name holds
+ * that is several times faster than compiling the bundle again. So does undici, when the program asks for it. The code
+ * lies beside each bundle, one file per command, for each command uses other parts; where the folder cannot be written,
+ * every start compiles.
+ * Invariant: the code is taken only by the bundle, the Node version and the V8 flags that made it. A bundle's name holds
  * its digest, the code's name the version; V8 itself refuses other flags and files cut short; and the file is synced before
  * it has its name, so that a power loss leaves none with holes.
  */
@@ -12,21 +13,43 @@ import { join } from 'node:path';
 import { Script } from 'node:vm';
 import { commandNamed } from './command-names.ts';
 
-/** File name of the bundle, which is one function expression; the build sets it. */
+/** File names of the bundles; the build sets them. The program is one function expression. */
 declare const PROGRAM: string;
+declare const UNDICI: string;
 
-const program = join(__dirname, PROGRAM);
 const command = commandNamed(process.argv[2] ?? '') ?? 'build';
-const codePath = `${program}.${process.version}-${process.arch}.${command}.code`;
+const program = join(__dirname, PROGRAM);
+let undici: { exports: unknown } | undefined;
 
-const cachedData = readIfThere(codePath);
-// The bundle is ASCII: read as latin1, it is one byte a character in memory too.
-const script = new Script(readFileSync(program, 'latin1'), { filename: program, ...(cachedData && { cachedData }) });
-if (cachedData === undefined || script.cachedDataRejected) process.once('exit', keepCode);
-script.runInThisContext()(require, program);
+load(program, (text) => text)(requireBundle, program);
+
+/** The program's `require`. */
+function requireBundle(id: string): unknown {
+  if (id !== `./${UNDICI}`) return require(id);
+  if (undici === undefined) {
+    undici = { exports: {} };
+    load(join(__dirname, UNDICI), (text) => `(function (require, module, exports) {${text}\n})`)(
+      require,
+      undici,
+      undici.exports,
+    );
+  }
+  return undici.exports;
+}
+
+function load(path: string, asFunction: (text: string) => string): (...given: unknown[]) => unknown {
+  const codePath = `${path}.${process.version}-${process.arch}.${command}.code`;
+  const cachedData = readIfThere(codePath);
+  // The bundles are ASCII: read as latin1, they are one byte a character in memory too.
+  const text = asFunction(readFileSync(path, 'latin1'));
+  const script = new Script(text, { filename: path, ...(cachedData && { cachedData }) });
+  if (cachedData === undefined || script.cachedDataRejected)
+    process.once('exit', (status) => keepCode(script, codePath, status));
+  return script.runInThisContext();
+}
 
 /** At the end, when all that the command uses has been compiled. */
-function keepCode(status: number): void {
+function keepCode(script: Script, codePath: string, status: number): void {
   if (status !== 0) return;
   const draft = `${codePath}.${process.pid}`;
   try {

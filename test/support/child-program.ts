@@ -14,7 +14,8 @@ const dist = fileURLToPath(new URL('../../dist', import.meta.url));
 export async function bundleProgram(source: string): Promise<string> {
   const folder = temporaryFolder('tsbuild-program-');
   // What the program finds beside itself is what the real one finds in dist/.
-  for (const name of ['native', 'layers-worker.js']) symlinkSync(join(dist, name), join(folder, name));
+  for (const name of ['native', 'layers-worker.js', 'layers-hasher.js'])
+    symlinkSync(join(dist, name), join(folder, name));
   await build({
     entryPoints: { program: fileURLToPath(new URL(`../${source}`, import.meta.url)) },
     outdir: folder,

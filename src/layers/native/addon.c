@@ -50,6 +50,7 @@ NAPI_MODULE_INIT() {
     export_function(env, exports, "seekData", native_seek_data);
     export_function(env, exports, "tryLock", native_try_lock);
     export_function(env, exports, "unlock", native_unlock);
+    export_function(env, exports, "startWriteback", native_start_writeback);
     export_function(env, exports, "syncFileSystem", native_sync_file_system);
     export_function(env, exports, "deflate", native_deflate);
     return exports;

@@ -95,6 +95,8 @@ export interface NativeLayers {
   /** flock(2), not waiting; false when it is held. The kernel releases it with the descriptor, also after SIGKILL. */
   tryLock(fd: number, exclusive: 0 | 1): boolean;
   unlock(fd: number): void;
+  /** sync_file_range(2): the disk begins to write a range of a file; nothing is waited for. */
+  startWriteback(fd: number, offset: number, length: number): void;
   /** syncfs(2): everything written to the file system a descriptor is on. */
   syncFileSystem(fd: number): void;
 

@@ -146,6 +146,19 @@ napi_value native_unlock(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
+/* startWriteback(fd, offset, length): the disk begins to write that range; nothing is waited for */
+napi_value native_start_writeback(napi_env env, napi_callback_info info) {
+    struct args args;
+    args_read(&args, env, info, 3);
+    int fd = args_int(&args, 0);
+    int64_t offset = args_int64(&args, 1);
+    int64_t length = args_int64(&args, 2);
+    if (args.failed) return NULL;
+    /* Advice: a file system that cannot take it writes later. Length 0 would be all of the file. */
+    if (length > 0) (void)sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE);
+    return NULL;
+}
+
 /* syncFileSystem(fd): everything written to the file system that holds it */
 napi_value native_sync_file_system(napi_env env, napi_callback_info info) {
     struct args args;

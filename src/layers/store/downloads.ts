@@ -7,11 +7,19 @@
 import { createReadStream, statSync, unlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { isTsbuildError, systemErrorCode } from '../../core/index.ts';
-import { createDigestHasher, type Descriptor, digestAlgorithm, type PutOptions } from '../../image/index.ts';
+import {
+  createDigestHasher,
+  type Descriptor,
+  type Digest,
+  digestAlgorithm,
+  type PutOptions,
+} from '../../image/index.ts';
+import type { HashThread } from '../worker/hash-thread.ts';
 import { blobMismatch, storeFailure } from './failures.ts';
 import { namesIn } from './if-there.ts';
 import { acquireLock, type KernelLock, tryLock } from './kernel-lock.ts';
 import type { Layout } from './layout.ts';
+import type { Lazy } from './lazy.ts';
 import type { Presence } from './presence.ts';
 import { writeChunks } from './write-chunks.ts';
 
@@ -21,15 +29,20 @@ export interface ArrivedBlob {
   readonly lock: KernelLock;
 }
 
+/** Bytes; the thread takes longer to start than what is smaller takes to be hashed. */
+const worthAThread = 16 * 1024 * 1024;
+
 type OpenFrom = (from?: number) => Promise<AsyncIterable<Uint8Array>>;
 
 export class Downloads {
   readonly #layout: Layout;
   readonly #presence: Presence;
+  readonly #hashThread: Lazy<HashThread>;
 
-  constructor(layout: Layout, presence: Presence) {
+  constructor(layout: Layout, presence: Presence, hashThread: Lazy<HashThread>) {
     this.#layout = layout;
     this.#presence = presence;
+    this.#hashThread = hashThread;
   }
 
   /**
@@ -81,21 +94,58 @@ export class Downloads {
   }
 
   async #fill(path: string, start: number, descriptor: Descriptor, open: OpenFrom, options: PutOptions): Promise<void> {
-    const hasher = createDigestHasher(digestAlgorithm(descriptor.digest));
-    if (start > 0) for await (const chunk of createReadStream(path, { end: start - 1 })) hasher.update(chunk);
-    const isWhole = start === descriptor.size && start > 0;
-    const size = isWhole
-      ? start
-      : await writeChunks(path, await open(start), {
-          signal: options.signal,
-          start,
-          limit: descriptor.size,
-          onChunk: (chunk) => hasher.update(chunk),
-          onProgress: options.onProgress,
-        });
-    const digest = hasher.digest();
-    if (size !== descriptor.size || digest !== descriptor.digest) throw blobMismatch(descriptor, size, digest);
+    const hash = await this.#hashOf(path, start, descriptor);
+    let digest: Digest | undefined;
+    try {
+      const isWhole = start === descriptor.size && start > 0;
+      const size = isWhole
+        ? start
+        : await writeChunks(path, await open(start), {
+            signal: options.signal,
+            start,
+            limit: descriptor.size,
+            onChunk: (chunk) => hash.take(chunk),
+            onProgress: (arrived) => {
+              hash.grown(arrived);
+              options.onProgress?.(arrived);
+            },
+          });
+      digest = await hash.digest(size);
+      if (size !== descriptor.size || digest !== descriptor.digest) throw blobMismatch(descriptor, size, digest);
+    } finally {
+      if (digest === undefined) hash.forget();
+    }
   }
+
+  /** Of a file that has `start` bytes by now. */
+  async #hashOf(path: string, start: number, { size, digest }: Descriptor): Promise<ArrivalHash> {
+    const algorithm = digestAlgorithm(digest);
+    if (size >= worthAThread) {
+      const growing = (await this.#hashThread.get()).file(path, algorithm);
+      return {
+        take: () => {},
+        grown: (arrived) => growing.grown(arrived),
+        digest: (arrived) => growing.digest(arrived),
+        forget: () => growing.forget(),
+      };
+    }
+    const hasher = createDigestHasher(algorithm);
+    if (start > 0) for await (const chunk of createReadStream(path, { end: start - 1 })) hasher.update(chunk);
+    return {
+      take: (chunk) => hasher.update(chunk),
+      grown: () => {},
+      digest: async () => hasher.digest(),
+      forget: () => {},
+    };
+  }
+}
+
+/** The digest of a file that is being written, computed from the bytes as they come or from the file as it grows. */
+interface ArrivalHash {
+  take(chunk: Uint8Array): void;
+  grown(size: number): void;
+  digest(size: number): Promise<Digest>;
+  forget(): void;
 }
 
 /** Removes what arrived in part and nobody is working on. Resolves to the number of files. */

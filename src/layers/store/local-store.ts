@@ -271,7 +271,8 @@ export class LocalStore implements Store {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#parts.pool.close(), this.#parts.smallJobs.close()]);
+    const { pool, smallJobs, hashThread } = this.#parts;
+    await Promise.all([pool.close(), smallJobs.close(), hashThread.close()]);
     try {
       await this.#parts.pending.settle();
       await this.#parts.records.settle();

@@ -39,7 +39,8 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const presence = new Presence(layout);
   const marks = new UsageMarks(layout, presence);
   const pending = new PendingBlobs((draft, path) => marks.place(draft, path));
-  const blobs = new Blobs({ layout, presence, pending, marks, downloads: new Downloads(layout, presence) });
+  const hashThread = new Lazy(async () => new (await import('../worker/hash-thread.ts')).HashThread());
+  const blobs = new Blobs({ layout, presence, pending, marks, downloads: new Downloads(layout, presence, hashThread) });
   const pool = new Lazy(async () => (await import('../worker/pool.ts')).createWorkerPool(options.workers));
   const smallJobs = new Lazy(async () => new (await import('../worker/small-jobs.ts')).SmallJobs());
   const bytes = new LayerBytes({
@@ -86,6 +87,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
     snapshots,
     pool,
     smallJobs,
+    hashThread,
     workFolders: [],
     xattrPrefix,
     compressing: new SharedWork(),

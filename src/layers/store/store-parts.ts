@@ -1,5 +1,6 @@
 /** The parts a store is put together from; each file says what its part promises. Types only. */
 import type { Digest } from '../../image/index.ts';
+import type { HashThread } from '../worker/hash-thread.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import type { SmallJobs } from '../worker/small-jobs.ts';
 import type { Blobs } from './blobs.ts';
@@ -30,5 +31,6 @@ export interface StoreParts {
   /** Work directories of overlays that no step has at the moment. */
   readonly workFolders: string[];
   readonly smallJobs: Lazy<SmallJobs>;
+  readonly hashThread: Lazy<HashThread>;
   readonly pool: Lazy<WorkerPool>;
 }
