@@ -3,4 +3,4 @@
  * these gets it for the time of the step, which costs more than the mount: an overlay whose lowest layer has them all
  * spares that. Directories end in `/`.
  */
-export const mountPoints: readonly string[] = ['dev/', 'proc/', 'sys/', 'etc/hostname', 'etc/hosts', 'etc/resolv.conf'];
+export const mountPoints: readonly string[] = ['dev/', 'proc/', 'sys/', 'etc/hosts', 'etc/resolv.conf'];

@@ -16,18 +16,31 @@ const limit = 10 * 1024 * 1024;
 const largest = 0xfffffffe;
 
 /**
+ * The owner of what WORKDIR makes: as in BuildKit a name nobody has counts as none, for a USER needs no passwd entry until
+ * something runs.
+ */
+export function resolveUser(text: string, destination: Tree): Promise<Owner> {
+  return ownerOf(text, destination, (_what, _name, user) => user);
+}
+
+/**
  * @param destination undefined for `--link`, where there is no tree to look names up in
  * @throws TsbuildError `copy-owner-unknown`
  */
-export async function resolveOwner(
-  text: string,
-  destination: Tree | undefined,
-  location?: SourceLocation,
-): Promise<Owner> {
+export function resolveOwner(text: string, destination: Tree | undefined, location?: SourceLocation): Promise<Owner> {
+  return ownerOf(text, destination, (what, name) => {
+    throw unknown(text, what, name, what === 'user' ? 'passwd' : 'group', destination !== undefined, location);
+  });
+}
+
+/** Stands in for a name that is in no file. @param user what is known of the owner so far */
+type Missing = (what: 'user' | 'group', name: string, user: Owner) => Owner;
+
+async function ownerOf(text: string, destination: Tree | undefined, missing: Missing): Promise<Owner> {
   const colon = text.indexOf(':');
   const userText = colon < 0 ? text : text.slice(0, colon);
   const user = await userOf(userText);
-  return colon < 0 ? user : { uid: user.uid, gid: await groupOf(text.slice(colon + 1)) };
+  return colon < 0 ? user : { uid: user.uid, gid: await groupOf(text.slice(colon + 1), user) };
 
   async function userOf(name: string): Promise<Owner> {
     const number = numberOf(name || '0');
@@ -37,14 +50,14 @@ export async function resolveOwner(
     const gid = numberOf(line?.[3] ?? '');
     if (uid !== undefined && gid !== undefined) return { uid, gid };
     if (name === 'root') return { uid: 0, gid: 0 };
-    throw unknown(text, 'user', name, 'passwd', destination !== undefined, location);
+    return missing('user', name, { uid: 0, gid: 0 });
   }
 
-  async function groupOf(name: string): Promise<number> {
+  async function groupOf(name: string, of: Owner): Promise<number> {
     const gid = numberOf(name || '0') ?? numberOf((await find('etc/group', name))?.[2] ?? '');
     if (gid !== undefined) return gid;
     if (name === 'root') return 0;
-    throw unknown(text, 'group', name, 'group', destination !== undefined, location);
+    return missing('group', name, of).gid;
   }
 
   async function find(file: string, name: string): Promise<readonly string[] | undefined> {

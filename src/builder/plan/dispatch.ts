@@ -140,7 +140,7 @@ function dispatchArg(state: StageState, instruction: ArgInstruction): void {
   const { options, globals } = state.setting;
   const texts: string[] = [];
   for (const { name, value } of instruction.args) {
-    const key = name.raw;
+    const key = state.expand(name);
     // Later names of the same ARG see the earlier ones.
     const chosen = options.buildArgs[key] ?? (value ? state.expand(value) : globals.get(key));
     if (chosen !== undefined && !steeringArguments.has(key)) state.define(key, chosen);

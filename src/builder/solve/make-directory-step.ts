@@ -1,7 +1,13 @@
 /** WORKDIR: makes the directory and its parents where they are missing, owned by the USER in force, as BuildKit does. */
-import { type BytePath, bytePathFromText } from '../../core/index.ts';
+import {
+  type BytePath,
+  bytePathFromText,
+  bytePathToText,
+  type SourceLocation,
+  TsbuildError,
+} from '../../core/index.ts';
 import type { LayerEntry, LayerRef } from '../../layers/index.ts';
-import { resolveOwner } from '../copy/index.ts';
+import { resolveUser } from '../copy/index.ts';
 import type { MakeDirectory } from '../plan/index.ts';
 import { createdMtime, latestMtime } from './created-mtime.ts';
 import type { StepContext, StepWork } from './types.ts';
@@ -14,7 +20,7 @@ async function execute(context: StepContext, { path, user }: MakeDirectory): Pro
   const { environment, below, ensure, signal, step } = context;
   const { store } = environment;
   const tree = await store.tree(below, { ensure, signal });
-  const owner = await resolveOwner(user === '' ? '0:0' : user, tree, step.location);
+  const owner = await resolveUser(user === '' ? '0:0' : user, tree);
   const target = tree.resolve(bytePathFromText(path.slice(1)), { followLast: true });
   const parts = target === '' ? [] : target.split('/');
   const entries: LayerEntry[] = [];
@@ -23,6 +29,7 @@ async function execute(context: StepContext, { path, user }: MakeDirectory): Pro
     const at = parts.slice(0, depth).join('/') as BytePath;
     const existing = tree.lookup(at);
     if (existing) {
+      if (existing.kind !== 'directory') throw inTheWay(at, path, step.location);
       const { inode: _, contentDigest: __, ...entry } = existing;
       entries.push(entry);
       continue;
@@ -38,4 +45,13 @@ async function execute(context: StepContext, { path, user }: MakeDirectory): Pro
     });
   }
   return store.writeLayer(made ? entries : [], { signal, ...latestMtime(environment.request) });
+}
+
+function inTheWay(at: BytePath, path: string, source: SourceLocation): TsbuildError {
+  return new TsbuildError({
+    code: 'copy-onto-file',
+    message: `WORKDIR ${path} cannot be made: /${bytePathToText(at)} is not a directory`,
+    hint: 'Choose another path, or remove what is there in an earlier RUN.',
+    source,
+  });
 }

@@ -3,10 +3,10 @@ import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import { assertNever, bytePathFromText, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import { type Digest, digestHex, digestOf } from '../../image/index.ts';
-import { exportTree } from '../../layers/index.ts';
+import { exportTree, type Store } from '../../layers/index.ts';
 import type { StepMount } from '../../sandbox/index.ts';
 import type { PlannedMount, RunOperation } from '../plan/index.ts';
-import { scriptFolder } from '../plan/index.ts';
+import { scriptFolder, variableName } from '../plan/index.ts';
 import { contentOf, layerOf } from './subtree.ts';
 import type { Chain, OpenedSource, StepContext } from './types.ts';
 
@@ -39,7 +39,7 @@ export async function mountInputs(
 
 export interface OpenedMounts {
   readonly mounts: readonly StepMount[];
-  /** Secrets given as variables. */
+  /** Secrets given as variables, and where the SSH agent is. */
   readonly env: readonly string[];
   release(): Promise<void>;
 }
@@ -47,6 +47,7 @@ export interface OpenedMounts {
 export async function openMounts(context: StepContext, operation: RunOperation): Promise<OpenedMounts> {
   const mounts: StepMount[] = [];
   const env: string[] = [];
+  const agents: string[] = [];
   const releases: (() => Promise<void>)[] = [];
   const release = async () => {
     for (const one of releases.reverse()) await one();
@@ -73,17 +74,20 @@ export async function openMounts(context: StepContext, operation: RunOperation):
           break;
         }
         case 'ssh': {
+          const { target = `/run/buildkit/ssh_agent.${agents.length}`, mode, uid, gid } = mount;
+          agents.push(target);
           const source = agentSocket(context, mount);
-          if (source === undefined) break;
-          const { target = `/run/buildkit/ssh_agent.${env.length}`, mode, uid, gid } = mount;
-          mounts.push({ kind: 'socket', source, target, mode, uid, gid });
-          env.push(`SSH_AUTH_SOCK=${target}`);
+          if (source !== undefined) mounts.push({ kind: 'socket', source, target, mode, uid, gid });
           break;
         }
         default:
           assertNever(mount);
       }
     }
+    // As in BuildKit: that of the first, whether it was given or not, unless the Dockerfile says another.
+    const [first] = agents;
+    const isSet = operation.env.some((entry) => variableName(entry) === 'SSH_AUTH_SOCK');
+    if (first !== undefined && !isSet) env.push(`SSH_AUTH_SOCK=${first}`);
     return { mounts, env, release };
   } catch (error) {
     await release();
@@ -96,13 +100,19 @@ function scriptMount(
   { environment }: StepContext,
   { name, text }: { readonly name: string; readonly text: string },
 ): StepMount {
-  const folder = environment.store.temporaryFolder();
+  const folder = openFolder(environment.store);
   const file = posix.join(folder, name);
   writeFileSync(file, text, { mode: 0o755 });
-  // The umask took bits away, and the step's user may be anyone.
+  // The umask took bits away.
   chmodSync(file, 0o755);
-  chmodSync(folder, 0o755);
   return { kind: 'bind', root: folder, source: '/', target: scriptFolder, readOnly: true };
+}
+
+/** An empty folder that goes with the build. The step's user may be anyone. */
+function openFolder(store: Store): string {
+  const folder = store.temporaryFolder();
+  chmodSync(folder, 0o755);
+  return folder;
 }
 
 /** What a bind shows is mounted from layers, so that owners are as COPY would have them and ignored files are not seen. */
@@ -115,6 +125,8 @@ async function bindMount(
   const opened = await context.openSource(mount.source);
   requireSource(context, opened, mount.sourcePath);
   const chain: Chain = opened.chain ?? [await layerOf(environment, opened, mount.sourcePath, signal)];
+  const { target, readOnly } = mount;
+  if (chain.length === 0) return { kind: 'bind', root: openFolder(environment.store), source: '/', target, readOnly };
   const lowers = await environment.store.lowers(chain, { ensure, signal, onNote });
   const draft = await environment.store.draft();
   releases.push(() => draft.discard());
@@ -122,8 +134,8 @@ async function bindMount(
     kind: 'bind',
     root: { kind: 'overlay', lowers, upper: draft.upper, work: draft.work },
     source: mount.sourcePath,
-    target: mount.target,
-    readOnly: mount.readOnly,
+    target,
+    readOnly,
     discardWrites: true,
   };
 }
@@ -146,6 +158,7 @@ async function cacheMount(
 ): Promise<StepMount> {
   const { store, cacheMounts } = context.environment;
   const opened = await context.openSource(mount.source);
+  if (mount.source.kind !== 'empty') requireSource(context, opened, mount.sourcePath);
   const identity = digestHex(digestOf(JSON.stringify([mount.id, opened.digest ?? null, mount.sourcePath])));
   const { name, lock } = await claimSlot(context, identity, mount.sharing, releases);
   const fill = async (folder: string): Promise<void> => {

@@ -98,10 +98,6 @@ static void place_devices(int root) {
 
 void place_files(int root, const struct spec *spec) {
   place_devices(root);
-  char line[512];
-  int length = snprintf(line, sizeof line, "%.500s\n", spec->hostname);
-  const struct bytes hostname = {(const uint8_t *)line, (size_t)length};
-  place_file(root, "/etc/hostname", &hostname, 0644, 0, 0);
   place_file(root, "/etc/hosts", &spec->hosts, 0644, 0, 0);
   if (spec->resolv_conf.size > 0) place_file(root, "/etc/resolv.conf", &spec->resolv_conf, 0644, 0, 0);
   for (size_t i = 0; i < spec->mount_count; i++) {

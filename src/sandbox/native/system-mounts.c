@@ -280,10 +280,6 @@ static void bind_file(int root, const char *path, const struct stage *stage, con
 }
 
 void mount_etc(int root, const struct spec *spec, const struct stage *stage) {
-  char line[512];
-  int length = snprintf(line, sizeof line, "%.500s\n", spec->hostname);
-  const struct bytes hostname = {(const uint8_t *)line, (size_t)length};
-  bind_file(root, "/etc/hostname", stage, "hostname", &hostname);
   bind_file(root, "/etc/hosts", stage, "hosts", &spec->hosts);
   if (spec->resolv_conf.size > 0) bind_file(root, "/etc/resolv.conf", stage, "resolv.conf", &spec->resolv_conf);
 }

@@ -1,5 +1,6 @@
 /*
- * What every step finds mounted: /proc, /dev, /sys, and its own /etc/resolv.conf, /etc/hosts and /etc/hostname.
+ * What every step finds mounted: /proc, /dev, /sys, and its own /etc/resolv.conf and /etc/hosts. As in
+ * BuildKit, /etc/hostname is the image's: what a step writes there stays.
  * Runs in: PID 1 of the step, with all capabilities of its user namespace, in namespaces of its own.
  */
 #ifndef TSBUILD_SYSTEM_MOUNTS_H
