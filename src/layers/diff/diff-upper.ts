@@ -42,12 +42,14 @@ export interface DiffUpperOptions {
   readonly eachEntry?: (entry: ScannedEntry) => void;
   /** Keeps the roots of the layers below open for the next time. */
   readonly kept?: OpenRoots;
+  /** See `LayerDraft`. */
+  readonly buffer?: Buffer;
 }
 
 export function diffUpper(input: DiffUpperInput, control: JobControl, options: DiffUpperOptions = {}): DiffUpperOutput {
   const root = openRoot(input.upper);
   const lowers = new LowerStack(input.lowers, input.xattrPrefix, options.kept);
-  const draft = new LayerDraft(input.draft, control);
+  const draft = new LayerDraft(input.draft, control, options.buffer);
   try {
     const packer = new UpperPacker(draft, input.latestMtime);
     walkUpper(root, lowers, input.xattrPrefix, packer, (entry) => {

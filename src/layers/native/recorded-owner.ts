@@ -10,8 +10,16 @@ import { type FileStat, fileType } from './stat.ts';
 
 const attribute = 'user.tsbuild.owner';
 
+let records: boolean | undefined;
+
 /** Whether this process is in a user namespace with one ID. */
 export function recordsOwners(): boolean {
+  // The map of a process is written once, before it begins.
+  records ??= hasOneId();
+  return records;
+}
+
+function hasOneId(): boolean {
   try {
     return /^\s*\d+\s+\d+\s+1\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
   } catch (error) {

@@ -9,18 +9,23 @@ import { encodeHeader, endOfArchive, type HeaderFields } from '../tar/tar-encode
 import { blockSize, paddingOf } from '../tar/tar-format.ts';
 import type { JobControl } from './job-control.ts';
 
-const bufferSize = 1024 * 1024;
+/** Bytes. */
+export const draftBufferSize = 1024 * 1024;
 
 export class LayerDraft {
-  readonly #buffer = Buffer.allocUnsafe(bufferSize);
+  readonly #buffer: Buffer;
   readonly #hash: DigestHasher = createDigestHasher();
   readonly #control: JobControl;
   readonly #fd: number;
   #used = 0;
   #size = 0;
 
-  /** @param path must not exist */
-  constructor(path: string, control: JobControl) {
+  /**
+   * @param path must not exist
+   * @param buffer of `draftBufferSize`, nobody else's until this is closed
+   */
+  constructor(path: string, control: JobControl, buffer: Buffer = Buffer.allocUnsafe(draftBufferSize)) {
+    this.#buffer = buffer;
     this.#fd = openSync(path, 'wx', 0o644);
     this.#control = control;
   }
@@ -30,7 +35,7 @@ export class LayerDraft {
    * @param room bytes; must be below the buffer's
    */
   mark(room: number): number {
-    if (bufferSize - this.#used < room) this.#flush();
+    if (draftBufferSize - this.#used < room) this.#flush();
     return this.#used;
   }
 
@@ -94,7 +99,7 @@ export class LayerDraft {
         const data = native.seekData(fd, at, 0);
         const next = data < 0 ? position + size : data;
         if (next > at) {
-          const hole = Math.min(next - at, size - done, bufferSize);
+          const hole = Math.min(next - at, size - done, draftBufferSize);
           // The end of the file is a hole to lseek: only a read tells that it became shorter.
           if (data < 0 && !this.#reaches(fd, at + hole)) return done;
           this.zeros(hole, onPiece);
@@ -135,12 +140,12 @@ export class LayerDraft {
 
   /** Free bytes in the buffer, at least one. */
   #room(): number {
-    if (this.#used === bufferSize) this.#flush();
-    return bufferSize - this.#used;
+    if (this.#used === draftBufferSize) this.#flush();
+    return draftBufferSize - this.#used;
   }
 
   #reserve(size: number): number {
-    if (bufferSize - this.#used < size) this.#flush();
+    if (draftBufferSize - this.#used < size) this.#flush();
     const at = this.#used;
     this.#used += size;
     return at;

@@ -12,6 +12,7 @@ import { fileType } from '../native/stat.ts';
 import { packEntries } from '../tree/entry-table.ts';
 import type { LayerEntry } from '../types.ts';
 import type { JobControl } from './job-control.ts';
+import { draftBufferSize } from './layer-draft.ts';
 import { type WriteLayerInput, type WriteLayerOutput, writeLayer } from './write-layer.ts';
 
 const mostEntries = 64;
@@ -24,13 +25,19 @@ const uninterrupted: JobControl = { throwIfAborted() {} };
 
 export class SmallJobs {
   readonly #roots = new OpenRoots();
+  /** One job after another: to make it anew takes longer than most of them. */
+  readonly #buffer = Buffer.allocUnsafe(draftBufferSize);
 
   /** @returns undefined when the step changed more than a little */
   diffUpper(input: DiffUpperInput): DiffUpperOutput | undefined {
     const allowance = new Allowance();
     try {
       if (rootSize(input.upper) > largestDirectory) return undefined;
-      return diffUpper(input, uninterrupted, { eachEntry: (entry) => allowance.take(entry), kept: this.#roots });
+      return diffUpper(input, uninterrupted, {
+        eachEntry: (entry) => allowance.take(entry),
+        kept: this.#roots,
+        buffer: this.#buffer,
+      });
     } catch (error) {
       if (!allowance.exceeded) throw error;
       unlinkSync(input.draft);
@@ -42,7 +49,7 @@ export class SmallJobs {
   writeLayer(entries: readonly LayerEntry[], input: Omit<WriteLayerInput, 'entries'>): WriteLayerOutput | undefined {
     const bytes = entries.reduce((sum, { size }) => sum + size, 0);
     if (entries.length > mostEntries || bytes > mostBytes) return undefined;
-    return writeLayer({ ...input, entries: packEntries(entries) }, uninterrupted);
+    return writeLayer({ ...input, entries: packEntries(entries) }, uninterrupted, this.#buffer);
   }
 
   close(): void {

@@ -34,10 +34,10 @@ const sumSize = 32;
 /** Read in one call, straight into the draft's buffer. */
 const smallFile = 128 * 1024;
 
-export function writeLayer(input: WriteLayerInput, control: JobControl): WriteLayerOutput {
+export function writeLayer(input: WriteLayerInput, control: JobControl, buffer?: Buffer): WriteLayerOutput {
   const view = new EntryTableView(input.entries);
   const reader = new ContentReader();
-  const draft = new LayerDraft(input.draft, control);
+  const draft = new LayerDraft(input.draft, control, buffer);
   const digests = input.hashFiles ? Buffer.alloc(input.entries.count * sumSize) : undefined;
   try {
     for (let number = 0; number < input.entries.count; number++) {
