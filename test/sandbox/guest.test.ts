@@ -14,6 +14,8 @@ interface Invocation {
   readonly user: User;
   /** The control group it is started in, below /sys/fs/cgroup. Default: the top. */
   readonly group?: string;
+  /** Starts it in a container, with a view of that group alone. */
+  readonly groupsMounted?: 'rw' | 'ro';
   readonly args: readonly string[];
   readonly input?: string;
 }
@@ -39,11 +41,13 @@ describe.skipIf(missing !== undefined)('on a machine with version 2 of control g
   }, 180_000);
   afterAll(() => guest?.[Symbol.asyncDispose]());
 
-  async function tsbuild({ user, group = '', args, input }: Invocation): Promise<GuestAnswer> {
+  async function tsbuild({ user, group = '', groupsMounted, args, input }: Invocation): Promise<GuestAnswer> {
     const id = user === 'root' ? 0 : guestUsers[user];
     const become = id === 0 ? [] : ['/usr/bin/setpriv', `--reuid=${id}`, `--regid=${id}`, '--clear-groups'];
     const enter = `echo 0 >/sys/fs/cgroup/${group}/cgroup.procs && exec "$@"`;
-    return guest.run(['sh', '-c', enter, 'sh', ...become, 'node', '/dist/tsbuild.js', ...args], {
+    const mount = `umount /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; mount -o remount,bind,${groupsMounted} /sys/fs/cgroup; exec "$@"`;
+    const contain = groupsMounted ? ['/usr/bin/unshare', '--cgroup', '--mount', 'sh', '-ec', mount, 'sh'] : [];
+    return guest.run(['sh', '-c', enter, 'sh', ...contain, ...become, 'node', '/dist/tsbuild.js', ...args], {
       env: { HOME: `/home/${user}`, TSBUILD_HOME: `/home/${user}/store` },
       ...(input !== undefined && { input }),
     });
@@ -53,14 +57,14 @@ describe.skipIf(missing !== undefined)('on a machine with version 2 of control g
   async function runStep(
     user: User,
     script: string,
-    { args = [], group }: { readonly args?: readonly string[]; readonly group?: string } = {},
+    { args = [], ...where }: Partial<Omit<Invocation, 'user'>> = {},
   ): Promise<GuestAnswer & { readonly lines: readonly string[] }> {
     const base = '--build-context=base=oci-layout:///bases:base';
     const answer = await tsbuild({
       user,
       args: ['build', '--no-cache', '--progress=plain', base, ...args, '-f', '-', '/bases'],
       input: `FROM base\nRUN ${script}\n`,
-      ...(group !== undefined && { group }),
+      ...where,
     });
     const lines = [...answer.stderr.matchAll(/^#\d+ \d+\.\d+ (.*)$/gm)].map(([, line = '']) => line);
     return { ...answer, lines };
@@ -72,8 +76,8 @@ describe.skipIf(missing !== undefined)('on a machine with version 2 of control g
     return stdout.trim();
   }
 
-  /** Groups of steps that are there; a test that makes others names them. */
-  const stepGroups = () => shell("find /sys/fs/cgroup -type d -name 'tsbuild*'");
+  /** Groups of steps that are there. */
+  const stepGroups = () => shell("find /sys/fs/cgroup -type d -name 'tsbuild-[0-9]*'");
 
   /** Those above, cpu, memory and pids of them delegated. */
   async function makeGroups(): Promise<void> {
@@ -114,6 +118,29 @@ describe.skipIf(missing !== undefined)('on a machine with version 2 of control g
     });
   });
 
+  describe('root of a container', () => {
+    beforeAll(() =>
+      shell('cd /sys/fs/cgroup; echo +memory >cgroup.subtree_control; mkdir box; echo 512M >box/memory.max'),
+    );
+
+    test('a step without limits finds those of the container; others need its groups to be writable', async () => {
+      const where = { group: 'box', groupsMounted: 'ro' } as const;
+      const { lines, stderr } = await runStep('root', 'cat /sys/fs/cgroup/memory.max', where);
+      expect(lines, stderr).toEqual(['536870912']);
+      const refused = await runStep('root', 'true', { ...where, args: ['--pids-limit=30'] });
+      expect(refused.stderr).toMatch(/EROFS.*\[sandbox-limit-failed\]/);
+      expect(refused.stderr).toContain('hint: let tsbuild write to /sys/fs/cgroup: in a container, mount it with -v');
+    });
+
+    test('a step finds its limits where the groups of the container are writable', async () => {
+      await shell('cd /sys/fs/cgroup; echo "+cpu +pids" >cgroup.subtree_control');
+      const where = { group: 'box', groupsMounted: 'rw' } as const;
+      const { lines, stderr } = await runStep('root', look, { ...where, args: limits });
+      expect(lines, stderr).toEqual(['0::/', ...inForce, 'read-only']);
+      expect(await stepGroups()).toBe('');
+    });
+  });
+
   describe('an ordinary user', () => {
     beforeAll(makeGroups);
 
@@ -136,7 +163,7 @@ describe.skipIf(missing !== undefined)('on a machine with version 2 of control g
       const { lines, stderr } = await runStep('single', look, { group: service, args: limits });
       expect(stderr).toContain('isolation: userns (only one user ID is available');
       expect(lines, stderr).toEqual(['0::/', ...inForce, 'read-only']);
-      expect(await stepGroups()).toBe(`/sys/fs/cgroup/${service}/tsbuild-members`);
+      expect(await stepGroups()).toBe('');
     });
 
     test('a controller that was not delegated is named, with the setting that delegates it', async () => {

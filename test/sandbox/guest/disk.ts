@@ -24,7 +24,7 @@ import { commandPath } from '../../support/tsbuild.ts';
 /** Users of the guest: one with subordinate IDs, one without. */
 export const guestUsers = { ranged: 1000, single: 1001 } as const;
 
-const programs = ['newuidmap', 'newgidmap', 'pasta', 'slirp4netns', 'setpriv', 'ip', 'usermod'];
+const programs = ['newuidmap', 'newgidmap', 'pasta', 'slirp4netns', 'setpriv', 'unshare', 'ip', 'usermod'];
 const bytes = 1 << 30;
 
 /** @param folder empty  @returns the image of an ext4 file system */
