@@ -19,6 +19,7 @@ export const fixturesThatDiffer: Readonly<Record<ComparedRung, Readonly<Record<s
     '253-mount-bind-readonly': 'the copy of a bind mount can be written to',
     '347-mount-spellings': 'copies of mounts can be written to, and a tmpfs has no size',
     '349-run-security-sandbox': noProc,
+    '378-run-etc-hostname': 'there are no namespaces',
   },
   single: {
     '068-workdir-user': otherUser,
