@@ -13,7 +13,7 @@ struct stage {
   unsigned mounts;
 };
 
-/* Descriptors of a tree's host directories, opened before the stage covers any of them. */
+/* Descriptors of a tree's host directories, opened in this mount namespace and before the old root is left. */
 struct root_fds {
   int *lowers;
   size_t lower_count;
