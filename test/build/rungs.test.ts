@@ -146,7 +146,7 @@ function compare(rung: TestedRung, fixture: BuildFixture): string[] {
 }
 
 test('none refuses a RUN and says what would enable it', async () => {
-  const finished = await run(process.execPath, [commandPath, 'build', '--isolation=none', '-'], {
+  const finished = await run(process.execPath, [commandPath, 'build', '--isolation=none', '--no-cache', '-'], {
     input: 'FROM base\nRUN true\n',
     env: tsbuildEnvironment(folder.join('root')),
   });
