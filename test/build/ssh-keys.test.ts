@@ -11,7 +11,7 @@ beforeAll(async () => {
   work = buildWorkspace('ssh-keys');
   context = work.context('context', {
     Dockerfile:
-      'FROM base\nCOPY program /\nRUN --mount=type=ssh,id=work --mount=type=ssh ssh-add -l && ssh-add -L > /keys\n',
+      'FROM base\nCOPY program /\nRUN --mount=type=ssh --mount=type=ssh,id=work ssh-add -l && ssh-add -L > /keys\n',
   });
   const program = (await mustRun('sh', ['-c', 'readlink -f "$(command -v ssh-add)"'])).text.trim();
   const { text } = await mustRun('ldd', [program]);
