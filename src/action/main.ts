@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { relative, resolve } from 'node:path';
 import {
   buildWith,
+  compileWasmOnce,
   enterUserNamespace,
   parseBuildArguments,
   processSession,
@@ -18,6 +19,7 @@ import { argumentsOfInputs, contextOf, type Environment, input } from './inputs.
 import { writeFailureSummary, writeOutputs, writeSummary } from './outputs.ts';
 import { data, WorkflowLog } from './workflow-log.ts';
 
+compileWasmOnce();
 void main();
 
 async function main(): Promise<never> {

@@ -12,11 +12,13 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Script } from 'node:vm';
 import { commandNamed } from './command-names.ts';
+import { compileWasmOnce, endPatience } from './engine-flags.ts';
 
 /** File names of the bundles; the build sets them. The program is one function expression. */
 declare const PROGRAM: string;
 declare const UNDICI: string;
 
+compileWasmOnce();
 const command = commandNamed(process.argv[2] ?? '') ?? 'build';
 const program = join(__dirname, PROGRAM);
 let undici: { exports: unknown } | undefined;
@@ -27,6 +29,8 @@ load(program, (text) => text)(requireBundle, program);
 function requireBundle(id: string): unknown {
   if (id !== `./${UNDICI}`) return require(id);
   if (undici === undefined) {
+    // Its code was kept under the usual flags.
+    endPatience();
     undici = { exports: {} };
     load(join(__dirname, UNDICI), (text) => `(function (require, module, exports) {${text}\n})`)(
       require,

@@ -2,6 +2,7 @@ import { chmodSync, cpSync, readdirSync, statSync, truncateSync, writeFileSync }
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type RunOptions, run } from '../support/command.ts';
+import { startRegistry } from '../support/registry.ts';
 import { temporaryFolder } from '../support/store.ts';
 import { commandPath } from '../support/tsbuild.ts';
 
@@ -58,4 +59,27 @@ test('a user who may not write there gets the same, and leaves nothing', async (
   const nobody = { uid: 65534, gid: 65534 };
   expect(await version([], nobody)).toMatch(/^0 tsbuild \d/);
   expect(codes()).toEqual([]);
+});
+
+test('so do commands that speak to a registry, and the part that does', async () => {
+  const { codes, folder } = installed();
+  await using registry = await startRegistry();
+  const work = temporaryFolder('tsbuild-launch-store-');
+  const command = (...args: string[]) =>
+    run(process.execPath, [join(folder, 'tsbuild.js'), ...args], { env: { TSBUILD_HOME: join(work, 'store') } });
+  const image = `${registry.host}/launched:1`;
+  writeFileSync(join(work, 'Dockerfile'), 'FROM scratch\nLABEL a=b\n');
+  const inodes = () => codes().map((name) => `${name} ${statSync(join(folder, name)).ino}`);
+  expect((await command('build', '-q', '--push', '-t', image, work)).stderr).toBe('');
+  const { text } = await command('digest', image);
+  expect(
+    codes()
+      .map((name) => name.replace(/-.*\.(\w+)\.code/, ' $1'))
+      .sort(),
+  ).toEqual(['program build', 'program digest', 'undici build', 'undici digest']);
+  const kept = inodes();
+  writeFileSync(join(work, 'Dockerfile'), `FROM ${image}\nLABEL a=c\n`);
+  expect((await command('build', '-q', '--push', '-t', `${image}2`, work)).code).toBe(0);
+  expect((await command('digest', image)).text).toBe(text);
+  expect(inodes()).toEqual(kept);
 });

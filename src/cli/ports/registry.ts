@@ -5,7 +5,6 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { type EventSink, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import {
   createRegistryClient,
@@ -21,9 +20,6 @@ import {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export function openRegistry(env: Environment, events: EventSink): RegistryClient {
-  // undici parses HTTP in WebAssembly. V8 would soon compile the parser a second time to optimise it, which takes 70 ms of
-  // processor time even when one request is all; bodies hardly pass through it, so that large transfers gain nothing.
-  setFlagsFromString('--wasm-tiering-budget=1000000000');
   return createRegistryClient({
     ...registryOptions(env, events),
     credentials: storedCredentials({
