@@ -30,6 +30,9 @@ function ownerOf(rung: TestedRung): number {
   return rung === 'userns' ? (user?.uid ?? ordinary) : 0;
 }
 
+/** TSBUILD_RUNGS=all: every fixture on every rung. Else these two, which are easiest to get right, see every third. */
+const sampled: ReadonlySet<string> = new Set(process.env.TSBUILD_RUNGS === 'all' ? [] : ['userns', 'none']);
+
 /** Those that run something, and those that set owners without it. */
 const fixtures = buildFixtures().filter(
   ({ folder, stderr }) => stderr === undefined && dockerfilesSay(folder, /^\s*(ONBUILD )?(RUN|ADD|USER)\b|--chown/im),
@@ -120,7 +123,8 @@ for (const rung of ['userns', 'single', 'chroot', 'none'] as const) {
       await prepareStore(rung);
     }, 120_000);
 
-    test.each(buildable.map((fixture) => [fixture.name, fixture] as const))('%s', async (name, fixture) => {
+    const tested = sampled.has(rung) ? buildable.filter((_, index) => index % 3 === 0) : buildable;
+    test.each(tested.map((fixture) => [fixture.name, fixture] as const))('%s', async (name, fixture) => {
       const context = await contextOf(fixture);
       const [ours, theirs] = await Promise.all([build(rung, fixture, context), buildOnRoot(fixture, context)]);
       expect(theirs.code, theirs.stderr).toBe(0);
