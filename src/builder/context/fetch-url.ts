@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { redactUrl, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
 import { createDigestHasher, type Digest, digestAlgorithm } from '../../image/index.ts';
-import { loadUndici, type ProxyEnvironment, webAgent } from './web-agent.ts';
+import { discard, loadUndici, type ProxyEnvironment, webAgent } from './web-agent.ts';
 
 export interface FetchUrlOptions {
   readonly checksum?: Digest;
@@ -64,8 +64,7 @@ async function fetchOnce(url: string, options: FetchUrlOptions): Promise<Fetched
     const dispatcher = agent.compose(undici.interceptors.redirect({ maxRedirections: 10 }));
     const response = await undici.request(address, { dispatcher, headers, signal: options.signal });
     if (response.statusCode !== 200) {
-      response.body.on('error', () => {});
-      response.body.destroy();
+      discard(response.body);
       throw failed(
         url,
         statusReason(response.statusCode),

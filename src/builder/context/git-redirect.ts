@@ -4,7 +4,7 @@
  * Invariant: the header goes to the origin of the address alone, and with it stays behind when a redirect leaves that.
  */
 import { throwIfAborted } from '../../core/index.ts';
-import { loadUndici, type ProxyEnvironment, webAgent } from './web-agent.ts';
+import { discard, loadUndici, type ProxyEnvironment, webAgent } from './web-agent.ts';
 
 export interface AuthorizedRemote {
   readonly remote: string;
@@ -31,8 +31,7 @@ export async function followRemote(
         headers: { authorization, 'user-agent': 'git/2 tsbuild' },
         signal,
       });
-      response.body.on('error', () => {});
-      response.body.destroy();
+      discard(response.body);
       const next = redirected(response.statusCode, response.headers.location, address);
       if (!next) break;
       if (next.origin !== address.origin) return { remote: plain(next), authorization: undefined };

@@ -1,4 +1,5 @@
 /** The connection to web servers: timeouts, and the proxies that the environment of the build names. */
+import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 
 /** `http_proxy`, `https_proxy`, `no_proxy`, in either case. */
@@ -22,4 +23,11 @@ export function webAgent(undici: Undici, environment: ProxyEnvironment): Dispatc
     httpsProxy: value('https_proxy'),
     noProxy: value('no_proxy'),
   });
+}
+
+/** Reads no more of a response that is not wanted. */
+export function discard(body: Readable): void {
+  // What the connection says of that is no news.
+  body.on('error', () => {});
+  body.destroy();
 }

@@ -62,7 +62,7 @@ export class LowerStack {
 
   /** An entry at its own place: no component of `directory` may be a symlink; undefined when there is none. */
   lookup(directory: string, name: string): LowerEntry | undefined {
-    for (const layer of this.#holders(directory, name)) {
+    for (const layer of this.#candidates(directory, name)) {
       const dir = this.#fd(layer, directory);
       const stat = statAt(dir, name);
       if (!stat) continue;
@@ -109,7 +109,7 @@ export class LowerStack {
   }
 
   #merge(directory: string, name: string): number[] {
-    const layers = this.#holders(directory, name);
+    const layers = this.#candidates(directory, name);
     const merged: number[] = [];
     for (const layer of layers) {
       const dir = this.#fd(layer, directory);
@@ -122,13 +122,10 @@ export class LowerStack {
     return merged;
   }
 
-  /** Of the layers that show the directory those that have the name, highest first. */
-  #holders(directory: string, name: string): readonly number[] {
-    // Most layers of a deep chain change few directories, but all of them have a root.
-    if (directory === '') return native.holders(this.#roots, name);
-    const layers = this.#layersOf(directory);
-    const dirs = Int32Array.from(layers, (layer) => this.#fd(layer, directory));
-    return native.holders(dirs, name).flatMap((at) => layers[at] ?? []);
+  /** The layers that show the directory and may have the name, highest first. */
+  #candidates(directory: string, name: string): readonly number[] {
+    // Few layers of a deep chain change a directory, but all of them have a root: there one call asks them all.
+    return directory === '' ? native.holders(this.#roots, name) : this.#layersOf(directory);
   }
 
   #isWhiteout(dir: number, name: string, stat: FileStat): boolean {

@@ -1,13 +1,20 @@
-/** A folder of tsbuild's own as a layer that adds all of it. */
+/** A folder of tsbuild's own as a layer: what it adds to the layers beneath, all of it where there are none. */
+import type { DiffUpperInput } from '../diff/diff-upper.ts';
 import type { WrittenLayer } from '../types.ts';
 import { uncompressedLayer } from './layer-work.ts';
 import type { StoreParts } from './store-parts.ts';
 
+export type FolderChanges = Pick<DiffUpperInput, 'upper' | 'lowers' | 'latestMtime'>;
+
 /** The same entries give the same layer; nothing may write to the folder meanwhile. */
-export async function layerOfFolder(parts: StoreParts, folder: string, signal: AbortSignal): Promise<WrittenLayer> {
+export async function layerOfFolder(
+  parts: StoreParts,
+  changes: FolderChanges,
+  signal: AbortSignal,
+): Promise<WrittenLayer> {
   const draft = parts.presence.draft();
+  const job = { ...changes, draft, xattrPrefix: parts.xattrPrefix() };
   const small = await parts.smallJobs.get();
-  const job = { upper: folder, lowers: [], draft, xattrPrefix: parts.xattrPrefix() };
   const { diffId, size } = small.diffUpper(job) ?? (await (await parts.pool.get()).run('diffUpper', job, signal));
   parts.blobs.adopt(draft, diffId);
   return uncompressedLayer(diffId, size);

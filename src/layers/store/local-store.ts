@@ -238,7 +238,7 @@ export class LocalStore implements Store {
 
   async layerOf(folder: string, signal: AbortSignal): Promise<WrittenLayer> {
     const { layerOfFolder } = await import('./folder-layer.ts');
-    return layerOfFolder(this.#parts, folder, signal);
+    return layerOfFolder(this.#parts, { upper: folder, lowers: [] }, signal);
   }
 
   async tryLock(name: string, mode: LockMode): Promise<AsyncDisposable | undefined> {

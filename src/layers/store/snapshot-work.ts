@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { Digest } from '../../image/index.ts';
 import type { SnapshotDraft, WrittenLayer } from '../types.ts';
-import { uncompressedLayer } from './layer-work.ts';
+import { layerOfFolder } from './folder-layer.ts';
 import { copyRoot } from './overlay-root.ts';
 import { removeTree } from './remove-tree.ts';
 import { makeFolders } from './snapshots.ts';
@@ -39,21 +39,10 @@ export class SnapshotWork implements SnapshotDraft {
     readonly latestMtime?: bigint;
   }): Promise<WrittenLayer> {
     clearTimeout(this.#warming);
-    const { signal, lowers, latestMtime } = options;
-    const draft = this.#parts.presence.draft();
-    const job = {
-      upper: this.upper,
-      lowers,
-      draft,
-      ...(latestMtime !== undefined && { latestMtime }),
-      xattrPrefix: this.#parts.xattrPrefix(),
-    };
-    const small = await this.#parts.smallJobs.get();
-    const { diffId, size } =
-      small.diffUpper(job) ?? (await (await this.#parts.pool.get()).run('diffUpper', job, signal));
-    this.#diffId = diffId;
-    this.#parts.blobs.adopt(draft, diffId);
-    return uncompressedLayer(diffId, size);
+    const { signal, ...below } = options;
+    const layer = await layerOfFolder(this.#parts, { upper: this.upper, ...below }, signal);
+    this.#diffId = layer.diffId;
+    return layer;
   }
 
   async commit(chainId: Digest): Promise<void> {
