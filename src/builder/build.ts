@@ -4,7 +4,7 @@
  */
 import { type EventSink, hostPlatform, TsbuildError } from '../core/index.ts';
 import type { Platform } from '../image/index.ts';
-import { createSandbox, type Sandbox } from '../sandbox/index.ts';
+import { BuildSandbox } from './build-sandbox.ts';
 import { KeptCacheMounts } from './cache-mounts/index.ts';
 import { type ContextFiles, openContexts } from './contexts.ts';
 import { type Diagnostic, goBool, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
@@ -12,7 +12,6 @@ import { withEpoch } from './epoch.ts';
 import { assembleImage, assembleIndex, checkDestinations, completeStore, deliver, nameImage } from './export/index.ts';
 import { findEmulators } from './foreign-platforms.ts';
 import { type Outline, outlineOf, type Plan, type PlanOptions, planBuild, surveyStages } from './plan/index.ts';
-import { probeMemory } from './probe-memory.ts';
 import { resolveBases } from './resolve-bases.ts';
 import { readSecret } from './secrets.ts';
 import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
@@ -35,7 +34,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     isIgnored: await contexts.ignored(copiesFiles(parsed)),
   });
   refuseWarnings(parsed, warnings);
-  await using sandbox = new LazySandbox(request, ports);
+  await using sandbox = new BuildSandbox(request, ports, plans);
   await using agents = await openAgents(request.ssh);
   const cacheMounts = new KeptCacheMounts(request, ports);
   cacheMounts.checkNames(plans);
@@ -43,7 +42,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   const environment: SolveEnvironment = {
     request,
     store: ports.store,
-    sandbox: () => sandbox.open(),
+    sandbox,
     baseImages: ports.baseImages,
     events: ports.events,
     now: ports.now,
@@ -63,8 +62,6 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     });
     images.push({ ...image, chain: results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [] });
   }
-  // Its processes end while the image is written.
-  const closed = sandbox.close();
   const [only] = images;
   const single = images.length === 1 && !wantsIndex(request) ? only : undefined;
   const target = single ? single.manifest : await assembleIndex(ports.store, images, request.annotations);
@@ -74,7 +71,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   await cacheMounts.leave();
   await contexts.save();
   emitWarnings(parsed, warnings, ports.events);
-  await closed;
+  await sandbox.close();
   return { images, target, tags: request.tags };
 }
 
@@ -153,36 +150,6 @@ function planOptions(request: BuildRequest, targetPlatform: Platform): PlanOptio
     noCacheFilter: request.noCacheFilter,
     ...(request.target !== undefined && { target: request.target }),
   };
-}
-
-/** The sandbox is probed and announced when the first RUN needs it, once. */
-class LazySandbox implements AsyncDisposable {
-  readonly #open: () => Promise<Sandbox>;
-  #opened: Promise<Sandbox> | undefined;
-  #closed: Promise<void> | undefined;
-
-  constructor({ isolation }: BuildRequest, { events, store }: BuildPorts) {
-    this.#open = () =>
-      createSandbox({ isolation, events, scratch: store.temporaryFolder(), memory: probeMemory(store) });
-  }
-
-  open(): Promise<Sandbox> {
-    this.#opened ??= this.#open();
-    return this.#opened;
-  }
-
-  /** Why it could not be opened, whoever asked for it knows. */
-  close(): Promise<void> {
-    this.#closed ??= this.#opened?.then(
-      (sandbox) => sandbox.close(),
-      () => {},
-    );
-    return this.#closed ?? Promise.resolve();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
 }
 
 /** The build argument docker has to get an index even for one platform. */

@@ -48,7 +48,7 @@ function hostnameOf({ buildArgs }: BuildRequest): string {
 async function execute(context: StepContext, operation: RunOperation): Promise<LayerRef> {
   const { environment, signal, step } = context;
   const { request } = environment;
-  const sandbox = await environment.sandbox();
+  const sandbox = await environment.sandbox.open();
   sandbox.prepare(operation.network);
   const { store } = environment;
   const root = await openStepRoot({ ...context, store, ...latestMtime(request) }, sandbox.rung);
@@ -89,6 +89,7 @@ async function execute(context: StepContext, operation: RunOperation): Promise<L
       await showFailure(context, sandbox, spec, error);
       throw error;
     }
+    environment.sandbox.leave();
     return await root.finish();
   } finally {
     // Before the locks of caches go, which the root may have to give back.

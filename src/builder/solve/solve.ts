@@ -137,6 +137,7 @@ export async function solvePlan(
         };
         return doStep(context);
       });
+      if (done.cached && step.operation.kind === 'run') environment.sandbox.leave();
       chain = [...chain, done.layer];
       belowDigest = chainIdOf(belowDigest ?? undefined, done.layer.diffId);
       created.push(done.created);

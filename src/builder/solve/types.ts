@@ -38,7 +38,11 @@ export interface OpenedSource {
 export interface SolveEnvironment {
   readonly request: BuildRequest;
   readonly store: Store;
-  readonly sandbox: () => Promise<Sandbox>;
+  readonly sandbox: {
+    open(): Promise<Sandbox>;
+    /** Of each RUN once, when its command has succeeded or its layer was found. */
+    leave(): void;
+  };
   readonly baseImages: BaseImages;
   readonly events: EventSink;
   readonly now: () => number;
