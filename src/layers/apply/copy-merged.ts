@@ -4,13 +4,13 @@
  * Invariants: the source path is resolved inside the layers, never outside; nothing is shared with the source, so what a
  * step does to the copy does not reach it.
  */
-import { closeSync, readSync } from 'node:fs';
 import { type BytePath, TsbuildError } from '../../core/index.ts';
 import { fileType } from '../native/stat.ts';
 import { shown } from '../tar/tar-errors.ts';
 import { baseName, childPath, parentPath, resolvePlace } from '../tree/resolve-place.ts';
 import type { JobControl } from '../worker/job-control.ts';
 import { layerFailure, naming } from '../worker/system-error.ts';
+import { copyEntry } from './copy-entry.ts';
 import { type LowerEntry, LowerStack, type OverlayXattrPrefix } from './lower-stack.ts';
 import { Notes } from './notes.ts';
 import { Target } from './target.ts';
@@ -40,8 +40,6 @@ export function copyMerged(input: CopyMergedInput, control: JobControl): { reado
   }
 }
 
-const pieceSize = 1024 * 1024;
-
 interface Place {
   readonly parent: Place | undefined;
   readonly path: BytePath;
@@ -51,7 +49,6 @@ class MergedCopy {
   readonly #lowers: LowerStack;
   readonly #target: Target;
   readonly #control: JobControl;
-  readonly #buffer = Buffer.allocUnsafe(pieceSize);
   /** Where the first name of a file with several was copied to. */
   readonly #firsts = new Map<string, { readonly directory: BytePath; readonly name: string }>();
 
@@ -82,53 +79,21 @@ class MergedCopy {
     this.#control.throwIfAborted();
     const { stat } = entry;
     const to = childPath(directory, name) as BytePath;
-    const xattrs = this.#lowers.xattrs(entry);
-    const metadata = { ...stat, ...(xattrs && { xattrs }) };
     const identity = `${entry.layer} ${stat.fileSystem} ${stat.inode}`;
     if (stat.links > 1 && stat.type !== fileType.directory && stat.type !== fileType.socket) {
       const first = this.#firsts.get(identity);
       if (first) return this.#target.makeHardlink(first.directory, first.name, directory, name);
       this.#firsts.set(identity, { directory, name });
     }
-    switch (stat.type) {
-      case fileType.directory:
-        this.#target.makeDirectory(directory, name);
-        for (const child of this.#lowers.names(from).sort()) {
-          const below = this.#lowers.lookup(from, child);
-          if (below) naming('copying', from, () => this.#copy(below, childPath(from, child) as BytePath, to, child));
-        }
-        return this.#target.finishDirectory(to, { ...stat, xattrs }, false);
-      case fileType.symlink:
-        return this.#target.makeSymlink(directory, name, this.#lowers.readlink(entry), metadata);
-      case fileType.regular:
-        return this.#copyFile(entry, directory, name, metadata);
-      case fileType.socket:
-        return;
-      default: {
-        const kind = stat.type === fileType.fifo ? 'fifo' : stat.type === fileType.char ? 'char' : 'block';
-        // A device that may not be made here has no other names either: each is noted.
-        if (!this.#target.makeNode(directory, name, kind, stat, metadata)) this.#firsts.delete(identity);
+    if (stat.type === fileType.directory) {
+      this.#target.makeDirectory(directory, name);
+      for (const child of this.#lowers.names(from).sort()) {
+        const below = this.#lowers.lookup(from, child);
+        if (below) naming('copying', from, () => this.#copy(below, childPath(from, child) as BytePath, to, child));
       }
+      return this.#target.finishDirectory(to, { ...stat, xattrs: this.#lowers.xattrs(entry) }, false);
     }
-  }
-
-  #copyFile(entry: LowerEntry, directory: BytePath, name: string, metadata: Parameters<Target['finishFile']>[1]): void {
-    const from = this.#lowers.open(entry);
-    try {
-      const to = this.#target.createFile(directory, name);
-      try {
-        for (let at = 0; ; ) {
-          const count = readSync(from, this.#buffer, 0, pieceSize, at);
-          if (count === 0) break;
-          this.#target.writeAt(to, this.#buffer.subarray(0, count), at);
-          at += count;
-        }
-        this.#target.finishFile(to, metadata, childPath(directory, name));
-      } finally {
-        closeSync(to);
-      }
-    } finally {
-      closeSync(from);
-    }
+    // What may not be made here has no other names either: each is noted.
+    if (!copyEntry(this.#lowers, entry, this.#target, directory, name)) this.#firsts.delete(identity);
   }
 }

@@ -8,7 +8,6 @@
  * stand.
  * Invariant: nothing outside the target is made, changed or read, but for the lowers' files that hardlinks name.
  */
-import { closeSync, readSync } from 'node:fs';
 import type { BytePath } from '../../core/index.ts';
 import { fileType } from '../native/stat.ts';
 import { layerName } from '../tar/layer-path.ts';
@@ -16,6 +15,7 @@ import type { TarEntry } from '../tar/tar-entry.ts';
 import { layerInvalid, shown } from '../tar/tar-errors.ts';
 import { baseName, childPath, parentPath, resolvePlace } from '../tree/resolve-place.ts';
 import { naming } from '../worker/system-error.ts';
+import { copyEntry } from './copy-entry.ts';
 import { EntryApplier, type LinkSource, unnamedDirectory } from './entry-applier.ts';
 import { type LowerEntry, LowerStack, type OverlayXattrPrefix } from './lower-stack.ts';
 import { type DirectoryMetadata, newOwnDirectory, type OwnDirectory, type OwnNode, type Place } from './own-tree.ts';
@@ -27,8 +27,6 @@ export interface ApplyOptions {
   readonly lowers: readonly string[];
   readonly xattrPrefix: OverlayXattrPrefix;
 }
-
-const copyBytes = 1024 * 1024;
 
 export class LayerApplier extends EntryApplier {
   readonly #lowers: LowerStack;
@@ -158,37 +156,9 @@ export class LayerApplier extends EntryApplier {
   }
 
   #copyUp(below: LowerEntry, parent: OwnDirectory, name: string): OwnNode {
-    const { stat } = below;
-    const xattrs = this.#lowers.xattrs(below);
-    const metadata = { ...stat, ...(xattrs && { xattrs }) };
-    if (stat.type === fileType.symlink) {
-      this.target.makeSymlink(parent.path, name, this.#lowers.readlink(below), metadata);
-      return 'symlink';
-    }
-    if (stat.type !== fileType.regular) {
-      const kind = stat.type === fileType.fifo ? 'fifo' : stat.type === fileType.char ? 'char' : 'block';
-      this.target.makeNode(parent.path, name, kind, stat, metadata);
-      return 'other';
-    }
-    const from = this.#lowers.open(below);
-    try {
-      const to = this.target.createFile(parent.path, name);
-      try {
-        const buffer = Buffer.allocUnsafe(Math.min(copyBytes, Math.max(1, stat.size)));
-        for (let at = 0; ; ) {
-          const count = readSync(from, buffer, 0, buffer.length, at);
-          if (count === 0) break;
-          this.target.writeAt(to, buffer.subarray(0, count), at);
-          at += count;
-        }
-        this.target.finishFile(to, metadata, name);
-      } finally {
-        closeSync(to);
-      }
-    } finally {
-      closeSync(from);
-    }
-    return 'file';
+    copyEntry(this.#lowers, below, this.target, parent.path, name);
+    if (below.stat.type === fileType.symlink) return 'symlink';
+    return below.stat.type === fileType.regular ? 'file' : 'other';
   }
 
   /** Where the parent of a path is in the merged tree. */

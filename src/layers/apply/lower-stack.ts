@@ -74,6 +74,11 @@ export class LowerStack {
 
   /** The names a directory shows. */
   names(directory: string): string[] {
+    return [...this.decided(directory)].filter(([, shown]) => shown).map(([name]) => name);
+  }
+
+  /** The names the layers say something of in a directory; false where that is that what lies below is gone. */
+  decided(directory: string): ReadonlyMap<string, boolean> {
     const found = new Map<string, boolean>();
     for (const layer of this.#layersOf(directory)) {
       const dir = this.#fd(layer, directory);
@@ -81,7 +86,19 @@ export class LowerStack {
         if (!found.has(entry.name)) found.set(entry.name, !this.#isWhiteout(dir, entry.name, entry));
       }
     }
-    return [...found].filter(([, shown]) => shown).map(([name]) => name);
+    return found;
+  }
+
+  /** Whether a directory hides what further layers, beneath all of these, have in it. */
+  isOpaque(directory: string, name: string): boolean {
+    for (const layer of this.#candidates(directory, name)) {
+      const dir = this.#fd(layer, directory);
+      const stat = statAt(dir, name);
+      if (!stat) continue;
+      if (stat.type !== fileType.directory || this.#isWhiteout(dir, name, stat)) return true;
+      if (this.#opaque(this.#fd(layer, childPath(directory, name))) === 'y') return true;
+    }
+    return false;
   }
 
   readlink(entry: LowerEntry): BytePath {

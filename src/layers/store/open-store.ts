@@ -76,6 +76,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
         const { notes } = await workers.run('applyLayer', job, chain.signal);
         for (const note of notes) chain.onNote?.(note);
       }),
+    merge: async (layers) => (await smallJobs.get()).mergeLowers({ ...layers, xattrPrefix: xattrPrefix() }),
   });
   const parts: StoreParts = {
     layout,

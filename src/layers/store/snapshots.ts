@@ -1,6 +1,7 @@
 /**
  * Unpacked layers in overlayfs form: `snapshots/<chain id>/fs`, with `boot` beside it; `snapshots/<chain id>.user` where
- * overlayfs keeps its marks under `user.` (overlay-xattrs.ts).
+ * overlayfs keeps its marks under `user.` (overlay-xattrs.ts). `<chain id>.last16` is what the last 16 layers of a chain
+ * are together, made where they are small (layer-runs.ts).
  *
  * A snapshot is not synced: it can be made again from its blobs, and writing hundreds of megabytes to the disk before the
  * next RUN may start would be the slowest part of a build. A killed process loses nothing of it; a power loss may. So
@@ -14,8 +15,10 @@ import { join } from 'node:path';
 import { systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import { chainIdOf, type Digest, digestHex, isDigest } from '../../image/index.ts';
 import type { ChainOptions, LayerRef } from '../types.ts';
+import type { MergedLayers } from '../worker/small-jobs.ts';
 import { storeFailure } from './failures.ts';
 import { namesIn } from './if-there.ts';
+import { smallLayerRuns } from './layer-runs.ts';
 import { type Layout, withFolderOf } from './layout.ts';
 import type { Presence } from './presence.ts';
 import { removeTree } from './remove-tree.ts';
@@ -35,6 +38,8 @@ export interface SnapshotsParts {
   readonly fetch: (layer: LayerRef, options: ChainOptions) => Promise<void>;
   /** Unpacks one layer into the empty folder `target`. `lowers` highest first. */
   readonly unpack: (layer: LayerRef, target: string, lowers: readonly string[], options: ChainOptions) => Promise<void>;
+  /** Merges layers; false when they hold more than a little. */
+  readonly merge: (input: MergedLayers) => Promise<boolean>;
 }
 
 /** Of a chain, lowest first. */
@@ -50,7 +55,9 @@ export class Snapshots {
   /** By the highest layer. */
   readonly #places = new WeakMap<LayerRef, Places>();
   /** Found before: looking at every layer again for every step would make each step slower than the one before it. */
-  readonly #present = new Set<Digest>();
+  readonly #present = new Set<string>();
+  /** Runs that hold more than their size says. */
+  readonly #unmergeable = new Set<string>();
   /** When a name in the folder of snapshots last changed, as far as this process knows. */
   #lastChange = 0;
   #boot: string | undefined;
@@ -59,13 +66,21 @@ export class Snapshots {
     this.#parts = parts;
   }
 
-  /** The folders of a chain for overlayfs, highest first; what is missing is fetched and unpacked. */
+  /**
+   * The folders of a chain for overlayfs, highest first; what is missing is fetched and unpacked. They may be fewer than
+   * the layers.
+   */
   async lowers(chain: readonly LayerRef[], options: ChainOptions): Promise<readonly string[]> {
     if (this.#lastChange !== this.#changeTime()) this.#present.clear();
     this.#lastChange = this.#changeTime();
-    const { ids, folders } = this.#placesOf(chain);
+    const places = this.#placesOf(chain);
+    await this.#unpackMissing(places, options);
+    return this.#withMergedRuns(places);
+  }
+
+  async #unpackMissing({ chain, ids, folders }: Places, options: ChainOptions): Promise<void> {
     const present = ids.map((id) => this.has(id));
-    if (!present.includes(false)) return folders.toReversed();
+    if (!present.includes(false)) return;
     const stop = new AbortController();
     const signal = AbortSignal.any([options.signal, stop.signal]);
     const fetching = new Map<number, Promise<void>>();
@@ -95,7 +110,44 @@ export class Snapshots {
       await Promise.allSettled(fetching.values());
       throw error;
     }
-    return folders.toReversed();
+  }
+
+  /** Highest first. */
+  async #withMergedRuns({ chain, ids, folders }: Places): Promise<string[]> {
+    const lowers: string[] = [];
+    let next = 0;
+    for (const run of smallLayerRuns(chain)) {
+      lowers.push(...folders.slice(next, run.start));
+      next = run.end;
+      const apart = folders.slice(run.start, run.end);
+      const [id, layer] = [ids[run.end - 1], chain[run.end - 1]];
+      const merged = id && layer && (await this.#merged(id, layer, apart, lowers));
+      lowers.push(...(merged ? [merged] : apart));
+    }
+    lowers.push(...folders.slice(next));
+    return lowers.reverse();
+  }
+
+  /**
+   * Folders, lowest first, as one; undefined when they hold more than is worth it.
+   * @param id of the chain they top, `layer` being the highest
+   */
+  async #merged(
+    id: Digest,
+    layer: LayerRef,
+    folders: readonly string[],
+    beneath: readonly string[],
+  ): Promise<string | undefined> {
+    const name = this.#name(id, `.last${folders.length}`);
+    if (this.#unmergeable.has(name)) return undefined;
+    const isMade =
+      this.#isThere(name) ||
+      (await this.#place(name, layer.diffId, (target) =>
+        this.#parts.merge({ lowers: folders.toReversed(), beneath: beneath.toReversed(), target }),
+      ));
+    if (isMade) return join(this.#parts.layout.snapshots, name, 'fs');
+    this.#unmergeable.add(name);
+    return undefined;
   }
 
   /** The chain of a step is mostly that of the one before and one layer more. */
@@ -106,7 +158,8 @@ export class Snapshots {
     const beneath = startsWithKnown ? known : { ids: [], folders: [] };
     const ids = [...beneath.ids];
     for (const { diffId } of chain.slice(ids.length)) ids.push(chainIdOf(ids.at(-1), diffId));
-    const added = ids.slice(beneath.folders.length).map((id) => join(this.#folder(id), 'fs'));
+    const { snapshots } = this.#parts.layout;
+    const added = ids.slice(beneath.folders.length).map((id) => join(snapshots, this.#name(id), 'fs'));
     const places = { chain, ids, folders: [...beneath.folders, ...added] };
     if (top !== undefined) this.#places.set(top, places);
     return places;
@@ -114,11 +167,15 @@ export class Snapshots {
 
   /** Whether a complete snapshot of this boot is there; if so it stays until this process ends. */
   has(chainId: Digest): boolean {
-    if (this.#present.has(chainId)) return true;
-    const folder = this.#folder(chainId);
-    const present = readNote(folder)?.boot === this.#currentBoot() && this.#parts.marks.use(folder);
-    if (present) this.#present.add(chainId);
-    return present;
+    return this.#isThere(this.#name(chainId));
+  }
+
+  #isThere(name: string): boolean {
+    if (this.#present.has(name)) return true;
+    const folder = join(this.#parts.layout.snapshots, name);
+    const isThere = readNote(folder)?.boot === this.#currentBoot() && this.#parts.marks.use(folder);
+    if (isThere) this.#present.add(name);
+    return isThere;
   }
 
   /**
@@ -126,15 +183,19 @@ export class Snapshots {
    * @param diffId the layer it was unpacked from or amounts to: `prune` keeps it as long as it keeps that
    */
   async commit(draft: string, chainId: Digest, diffId: Digest | undefined): Promise<void> {
-    const folder = this.#folder(chainId);
+    await this.#commit(draft, this.#name(chainId), diffId);
+  }
+
+  async #commit(draft: string, name: string, diffId: Digest | undefined): Promise<void> {
+    const folder = join(this.#parts.layout.snapshots, name);
     try {
       // One file, not two: making a file is what costs most here.
       writeFileSync(join(draft, 'boot'), `${this.#currentBoot()}\n${diffId ?? ''}\n`, { mode: 0o600 });
-      for (let attempt = 0; !this.has(chainId); attempt += 1) {
+      for (let attempt = 0; !this.#isThere(name); attempt += 1) {
         const known = this.#lastChange === this.#changeTime();
         if (renameIfFree(draft, folder)) {
           // Written a moment ago, so `prune` leaves it as it leaves what is marked.
-          this.#present.add(chainId);
+          this.#present.add(name);
           if (known) this.#lastChange = this.#changeTime();
           return;
         }
@@ -162,12 +223,22 @@ export class Snapshots {
 
   async #make(id: Digest, layer: LayerRef, lowers: readonly string[], options: ChainOptions): Promise<void> {
     if (this.has(id)) return;
+    await this.#place(this.#name(id), layer.diffId, async (target) => {
+      await this.#parts.unpack(layer, target, lowers, options);
+      throwIfAborted(options.signal);
+      return true;
+    });
+  }
+
+  /** @param fill makes the content; nothing is placed when it says false */
+  async #place(name: string, diffId: Digest, fill: (target: string) => Promise<boolean>): Promise<boolean> {
     const draft = this.#parts.presence.draft();
     try {
       makeFolders(draft, ['fs']);
-      await this.#parts.unpack(layer, join(draft, 'fs'), lowers, options);
-      throwIfAborted(options.signal);
-      await this.commit(draft, id, layer.diffId);
+      const isFilled = await fill(join(draft, 'fs'));
+      if (isFilled) await this.#commit(draft, name, diffId);
+      else await removeTree(draft);
+      return isFilled;
     } catch (error) {
       await removeTree(draft);
       throw error;
@@ -180,9 +251,9 @@ export class Snapshots {
   }
 
   /** One folder per form: the processes that use one may live beside those that use the other. */
-  #folder(chainId: Digest): string {
+  #name(chainId: Digest, run = ''): string {
     const suffix = this.#parts.xattrPrefix() === 'user.' ? '.user' : '';
-    return join(this.#parts.layout.snapshots, `${digestHex(chainId)}${suffix}`);
+    return `${digestHex(chainId)}${run}${suffix}`;
   }
 
   #currentBoot(): string {

@@ -5,6 +5,7 @@
  * a worker, and nothing of it stays.
  */
 import { closeSync, fstatSync, unlinkSync } from 'node:fs';
+import { type MergeLowersInput, mergeLowers } from '../apply/merge-lowers.ts';
 import { type DiffUpperInput, type DiffUpperOutput, diffUpper } from '../diff/diff-upper.ts';
 import { openRoot } from '../native/directory-handles.ts';
 import { OpenRoots } from '../native/open-roots.ts';
@@ -18,8 +19,14 @@ import { type WriteLayerInput, type WriteLayerOutput, writeLayer } from './write
 const mostEntries = 64;
 /** Bytes of content. */
 const mostBytes = 256 * 1024;
+/** Of several layers together. */
+const mostMerged = 256;
+const mostMergedBytes = 1024 * 1024;
 /** Of a directory itself, bytes: it holds, or held, so many names that listing them takes its time. */
 const largestDirectory = 16 * 1024;
+
+/** Which layers, and where. */
+export type MergedLayers = Pick<MergeLowersInput, 'lowers' | 'beneath' | 'target'>;
 
 const uninterrupted: JobControl = { throwIfAborted() {} };
 
@@ -50,6 +57,11 @@ export class SmallJobs {
     const bytes = entries.reduce((sum, { size }) => sum + size, 0);
     if (entries.length > mostEntries || bytes > mostBytes) return undefined;
     return writeLayer({ ...input, entries: packEntries(entries) }, uninterrupted, this.#buffer);
+  }
+
+  /** @returns false when the layers hold more than a little: the target then holds a part of it */
+  mergeLowers(input: MergedLayers & Pick<MergeLowersInput, 'xattrPrefix'>): boolean {
+    return mergeLowers({ ...input, most: { entries: mostMerged, bytes: mostMergedBytes } });
   }
 
   close(): void {

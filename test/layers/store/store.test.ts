@@ -379,6 +379,38 @@ describe('layers', () => {
     expect(existsSync(discarded.upper)).toBe(false);
   });
 
+  test('small and many are mounted as few, and again after a prune of what can be made again', async () => {
+    const store = await temporaryStore();
+    const { layers, target } = await putImage(
+      store,
+      Array.from({ length: 40 }, (_, i) => [fileEntry(`f${i}`, `${i}`), fileEntry('last', `${i}`)]),
+    );
+    await store.tagImage(target, parseReference('many'));
+    const names = (lowers: readonly string[]) => lowers.flatMap((lower) => readdirSync(lower)).sort();
+    const expected = [...Array.from({ length: 40 }, (_, i) => `f${i}`), ...Array(10).fill('last')].sort();
+    for (const isFirst of [true, false]) {
+      const lowers = await store.lowers(layers, noFetch);
+      expect(lowers.length).toBe(8 + 2);
+      expect(names(lowers)).toEqual(expected);
+      expect(lowers.map((lower) => readFileSync(join(lower, 'last'), 'utf8'))).toEqual(
+        [39, 38, 37, 36, 35, 34, 33, 32, 31, 15].map(String),
+      );
+      if (isFirst) await store.prune({ all: true, signal: never });
+    }
+  });
+
+  test('that are larger than their blobs say stay apart', async () => {
+    const store = await temporaryStore();
+    const { layers } = await putImage(
+      store,
+      Array.from({ length: 16 }, (_, i) => [fileEntry(`f${i}`, Buffer.alloc(100_000))]),
+    );
+    const small = layers.map(({ diffId, blob }) => ({ diffId, blob: { ...blob, size: 500 } }));
+    expect((await store.lowers(small, noFetch)).length).toBe(16);
+    expect((await store.lowers(small, noFetch)).length).toBe(16);
+    expect(readdirSync(join(store.root, 'snapshots')).length).toBe(16);
+  });
+
   test('that nobody waits for any more are not unpacked on', async () => {
     const store = await temporaryStore();
     const stop = new AbortController();

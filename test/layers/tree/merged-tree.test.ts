@@ -8,7 +8,7 @@ import { mergedTree, readLayerIndex } from '../../../src/layers/tree/index.ts';
 import type { EntryContent, Tree, TreeEntry } from '../../../src/layers/types.ts';
 import { indexLayer } from '../../../src/layers/worker/blob-jobs.ts';
 import { hashContents } from '../../../src/layers/worker/hash-contents.ts';
-import { type ArchiveEntry, applyBytes, archiveOf, layerOf, neverAborted } from '../../support/layer-jobs.ts';
+import { applyBytes, archiveOf, layerOf, neverAborted } from '../../support/layer-jobs.ts';
 import {
   bash,
   describeTree,
@@ -19,6 +19,7 @@ import {
   whyNoOverlay,
 } from '../../support/layer-trees.ts';
 import { mountedTree } from '../../support/overlay-steps.ts';
+import { randomLayers } from '../../support/random-layers.ts';
 
 const noOverlay = whyNoOverlay();
 
@@ -143,48 +144,13 @@ describe('a merged tree', () => {
   });
 });
 
-const name = fc.constantFrom('a', 'b', 'c');
-const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => names.join('/'));
-const target = fc.oneof(
-  path,
-  path.map((text) => `/${text}`),
-  path.map((text) => `../${text}`),
-  fc.constantFrom('.', '..'),
-);
-const step: fc.Arbitrary<ArchiveEntry> = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      path,
-      kind: fc.constant('directory' as const),
-      mode: fc.constantFrom(0o755, 0o700),
-      mtime: fc.constant(5n),
-    }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({ path, kind: fc.constant('file' as const), content: fc.constantFrom('', 'one', 'two') }),
-  },
-  { weight: 1, arbitrary: fc.record({ path, kind: fc.constant('symlink' as const), linkTarget: target }) },
-  { weight: 1, arbitrary: fc.record({ path, kind: fc.constant('hardlink' as const), linkTarget: path }) },
-  { weight: 2, arbitrary: path.map((text) => ({ path: text.replace(/([^/]+)$/, '.wh.$1') })) },
-  {
-    weight: 1,
-    arbitrary: fc.oneof(
-      path.map((text) => ({ path: `${text}/.wh..wh..opq` })),
-      fc.constant({ path: '.wh..wh..opq' }),
-    ),
-  },
-);
-const layers = fc.array(fc.array(step, { minLength: 1, maxLength: 10 }), { minLength: 1, maxLength: 3 });
-
 let runs = 0;
 let refused = 0;
 
 describe.skipIf(noOverlay)(`layers of any entries in any order${noOverlay ? ` (${noOverlay})` : ''}`, () => {
   test('make in the merged tree what the kernel shows of them unpacked', async () => {
     await fc.assert(
-      fc.asyncProperty(layers, async (steps) => {
+      fc.asyncProperty(randomLayers(3), async (steps) => {
         folder.remove();
         folder = temporaryFolder('tree');
         runs += 1;
