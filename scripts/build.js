@@ -29,6 +29,9 @@ const natives = [
   },
 ];
 
+/** undici is as large as everything else together: what speaks to a server directly, and the whole, which knows proxies. */
+const undiciParts = { 'undici-agent': 'undici/lib/dispatcher/agent.js', undici: 'undici' };
+
 const bundles = {
   'layers-worker': 'src/layers/worker/main.ts',
   'layers-hasher': 'src/layers/worker/hash-main.ts',
@@ -37,21 +40,24 @@ const bundles = {
 
 const moduleUrl = "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;";
 
-/** undici is as large as everything else together, and most commands need none of it: a file of its own. */
-const undiciApart = (file) => ({
+/** A file of its own for each part of undici: most commands need none of it. */
+const undiciApart = (files) => ({
   name: 'undici-apart',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^undici(\/|$)/ }, ({ path }) => ({ path, namespace: 'undici' }));
-    onResolve({ filter: /^\.\/undici-[0-9a-f]+\.js$/ }, ({ path }) => ({ path, external: true }));
+    onResolve({ filter: /^\.\/undici-[0-9a-z-]+\.js$/ }, ({ path }) => ({ path, external: true }));
     onLoad({ filter: /./, namespace: 'undici' }, ({ path }) => ({
-      contents: `module.exports = require('./${file}')[${JSON.stringify(path)}];`,
+      contents: `module.exports = require('./${files[path]}');`,
     }));
   },
 });
 
-/** Node's HTTP/2 takes longer to load than all of undici, and no server is asked for it. */
-const http2Later = {
-  name: 'http2-later',
+/**
+ * Parts of Node that undici loads at once and hardly needs: HTTP/2, which no server is asked for; HTTP, of which it wants
+ * to know a type of streams nobody gives it and the size headers may have; what a failed assertion says.
+ */
+const partsLater = {
+  name: 'parts-later',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^\.\/client-h2\.js$/ }, ({ path, importer, resolveDir }) =>
       basename(importer) === 'client.js' ? { path: join(resolveDir, path), namespace: 'later' } : undefined,
@@ -60,6 +66,16 @@ const http2Later = {
       contents: `module.exports = (...given) => require(${JSON.stringify(path)})(...given);`,
       resolveDir: dirname(path),
     }));
+    onResolve({ filter: /^node:(assert|http)$/ }, ({ path, importer }) =>
+      path === 'node:assert' || /\/(core\/util|dispatcher\/client)\.js$/.test(importer)
+        ? { path, namespace: 'instead' }
+        : undefined,
+    );
+    const instead = {
+      'node:assert': `module.exports = (fact, ...said) => fact || require('assert')(fact, ...said);`,
+      'node:http': 'module.exports = { maxHeaderSize: 16384 };',
+    };
+    onLoad({ filter: /./, namespace: 'instead' }, ({ path }) => ({ contents: instead[path] }));
   },
 };
 
@@ -120,9 +136,14 @@ function compileNative({ source, output, flags }) {
 }
 
 async function bundleAll() {
-  const [undici] = await bundle({ undici: 'scripts/undici.cjs' }, { plugins: [http2Later] });
-  undici.name = `undici-${shortHash(undici)}.js`;
-  const options = { plugins: [undiciApart(undici.name), lazyBuiltins], banner: { js: moduleUrl } };
+  const undici = await bundle(undiciParts, { plugins: [partsLater] });
+  const undiciFiles = {};
+  for (const part of undici) {
+    const name = part.name.replace(/\.js$/, '');
+    part.name = `${name}-${shortHash(part)}.js`;
+    undiciFiles[undiciParts[name]] = part.name;
+  }
+  const options = { plugins: [undiciApart(undiciFiles), lazyBuiltins], banner: { js: moduleUrl } };
   const bundled = await bundle(bundles, options);
   const [program] = await bundle(
     { program: 'src/cli/main.ts' },
@@ -132,9 +153,15 @@ async function bundleAll() {
   program.name = `program-${shortHash(program)}.js`;
   const launcher = await bundle(
     { tsbuild: 'src/cli/launch.ts' },
-    { define: { PROGRAM: JSON.stringify(program.name), UNDICI: JSON.stringify(undici.name) } },
+    { define: { PROGRAM: JSON.stringify(program.name) } },
   );
-  const files = [program, ...bundled, undici, { name: 'package.json', contents: '{"type":"commonjs"}\n' }, ...launcher];
+  const files = [
+    program,
+    ...bundled,
+    ...undici,
+    { name: 'package.json', contents: '{"type":"commonjs"}\n' },
+    ...launcher,
+  ];
   // New files first, by renaming, and the old ones last: what is running meanwhile finds either a whole old or a whole new one.
   for (const { name, contents } of files) {
     const path = join(dist, name);

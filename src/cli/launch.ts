@@ -14,31 +14,27 @@ import { Script } from 'node:vm';
 import { commandNamed } from './command-names.ts';
 import { compileWasmOnce, endPatience } from './engine-flags.ts';
 
-/** File names of the bundles; the build sets them. The program is one function expression. */
+/** The file name of the program, which is one function expression; the build sets it. */
 declare const PROGRAM: string;
-declare const UNDICI: string;
 
 compileWasmOnce();
 const command = commandNamed(process.argv[2] ?? '') ?? 'build';
 const program = join(__dirname, PROGRAM);
-let undici: { exports: unknown } | undefined;
+const partsOfUndici = new Map<string, { exports: unknown }>();
 
 load(program, (text) => text)(requireBundle, program);
 
 /** The program's `require`. */
 function requireBundle(id: string): unknown {
-  if (id !== `./${UNDICI}`) return require(id);
-  if (undici === undefined) {
-    // Its code was kept under the usual flags.
-    endPatience();
-    undici = { exports: {} };
-    load(join(__dirname, UNDICI), (text) => `(function (require, module, exports) {${text}\n})`)(
-      require,
-      undici,
-      undici.exports,
-    );
-  }
-  return undici.exports;
+  if (!id.startsWith('./undici-')) return require(id);
+  const known = partsOfUndici.get(id);
+  if (known) return known.exports;
+  // Its code was kept under the usual flags.
+  endPatience();
+  const part: { exports: unknown } = { exports: {} };
+  partsOfUndici.set(id, part);
+  load(join(__dirname, id), (text) => `(function (require, module, exports) {${text}\n})`)(require, part, part.exports);
+  return part.exports;
 }
 
 function load(path: string, asFunction: (text: string) => string): (...given: unknown[]) => unknown {

@@ -12,23 +12,30 @@ import { unbracket } from './proxy.ts';
 
 const metadataNames = new Set(['metadata', 'metadata.google.internal', 'instance-data', 'instance-data.ec2.internal']);
 
-const forbidden = new BlockList();
-forbidden.addSubnet('169.254.0.0', 16, 'ipv4');
-forbidden.addSubnet('0.0.0.0', 8, 'ipv4');
-forbidden.addAddress('100.100.100.200', 'ipv4');
-forbidden.addAddress('168.63.129.16', 'ipv4');
-forbidden.addAddress('192.0.0.192', 'ipv4');
-forbidden.addSubnet('fe80::', 10, 'ipv6');
-// The same behind NAT64 (RFC 6052).
-forbidden.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
-forbidden.addSubnet('fd00:ec2::', 32, 'ipv6');
-forbidden.addAddress('fd20:ce::254', 'ipv6');
-forbidden.addAddress('::', 'ipv6');
+/** Made when a host other than the registry's own is first looked at: most commands meet none. */
+let forbidden: BlockList | undefined;
+
+function forbiddenAddresses(): BlockList {
+  const list = new BlockList();
+  list.addSubnet('169.254.0.0', 16, 'ipv4');
+  list.addSubnet('0.0.0.0', 8, 'ipv4');
+  list.addAddress('100.100.100.200', 'ipv4');
+  list.addAddress('168.63.129.16', 'ipv4');
+  list.addAddress('192.0.0.192', 'ipv4');
+  list.addSubnet('fe80::', 10, 'ipv6');
+  // The same behind NAT64 (RFC 6052).
+  list.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
+  list.addSubnet('fd00:ec2::', 32, 'ipv6');
+  list.addAddress('fd20:ce::254', 'ipv6');
+  list.addAddress('::', 'ipv6');
+  return list;
+}
 
 /** True for link-local, unspecified and cloud-metadata addresses, IPv4-mapped forms included. */
 export function isForbiddenAddress(address: string): boolean {
   const family = isIP(address);
   if (family === 0) return false;
+  forbidden ??= forbiddenAddresses();
   return forbidden.check(address, family === 4 ? 'ipv4' : 'ipv6');
 }
 
