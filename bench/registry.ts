@@ -159,6 +159,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       { name: 'digest', commands: [[...tsbuild, 'digest', at('many')]] },
       { name: 'ls', commands: [[...tsbuild, 'ls', at('many').replace(/:1$/, '')]] },
       { name: 'inspect', commands: [[...tsbuild, 'inspect', at('many')]] },
+      { name: 'inspect there', commands: [[...tsbuild, 'inspect', `docker://${at('many')}`]] },
       { name: 'node -e 0', commands: [[process.execPath, '-e', '0']] },
     ],
   };
@@ -186,7 +187,7 @@ function print(scenario: string, measured: ReadonlyMap<string, readonly Measurem
     const peak = Math.max(...list.map((one) => one.peakMemory)) / 2 ** 20;
     const ratio = ours === undefined || who === 'tsbuild' ? '' : `tsbuild / ${who} = ${(ours / time).toFixed(2)}`;
     console.log(
-      `  ${who.padEnd(10)} ${time.toFixed(0).padStart(7)} ms ${peak.toFixed(0).padStart(5)} MiB  ${ratio}`.trimEnd(),
+      `  ${who.padEnd(14)} ${time.toFixed(0).padStart(7)} ms ${peak.toFixed(0).padStart(5)} MiB  ${ratio}`.trimEnd(),
     );
   }
 }

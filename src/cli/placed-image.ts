@@ -29,7 +29,7 @@ export async function viewPlacedImage(
   signal: AbortSignal,
 ): Promise<ImageView> {
   const { source, name } = await openCopySource(wiring, address, signal);
-  const target = await source.resolve(name, signal);
+  const target = await source.resolve(name, signal, { alsoRead: true });
   let descriptor = target;
   let document = parseManifest(await readManifest(source, target, signal), target.mediaType);
   const index = document.kind === 'index' ? document : undefined;

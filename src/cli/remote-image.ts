@@ -9,6 +9,7 @@ import {
   parsePlatform,
   parseReference,
   type Reference,
+  type ResolveOptions,
   readManifest,
   selectPlatform,
 } from '../image/index.ts';
@@ -57,8 +58,9 @@ export async function resolveImage(
   { repository, name }: Pick<RemoteImage, 'repository' | 'name'>,
   platform: Platform | undefined,
   signal: AbortSignal,
+  options: ResolveOptions = {},
 ): Promise<Descriptor> {
-  const target = await repository.resolve(name, signal);
+  const target = await repository.resolve(name, signal, platform === undefined ? options : { alsoRead: true });
   if (platform === undefined || !isIndexType(target.mediaType)) return target;
   const document = parseManifest(await readManifest(repository, target, signal), target.mediaType);
   return document.kind === 'index' ? selectPlatform(document, platform, name) : target;

@@ -12,7 +12,7 @@ export interface BlobSource {
    * What a name stands for: a tag, `name:tag`, or a digest; what is accepted is the source's own affair.
    * @throws TsbuildError naming the reference when there is none
    */
-  resolve(reference: string, signal: AbortSignal): Promise<Descriptor>;
+  resolve(reference: string, signal: AbortSignal, options?: ResolveOptions): Promise<Descriptor>;
   /**
    * The exact bytes of a blob, a manifest or an index. A source verifies digest and size while streaming: the last
    * chunk is followed by an error, not by the end, when they do not match.
@@ -23,6 +23,11 @@ export interface BlobSource {
    * @param from bytes of the beginning to leave out
    */
   openUnverified?(descriptor: Descriptor, signal: AbortSignal, from?: number): Promise<AsyncIterable<Uint8Array>>;
+}
+
+export interface ResolveOptions {
+  /** The document is read next: a source that each question is a journey to brings it at once. */
+  readonly alsoRead?: boolean;
 }
 
 export interface BlobSink {

@@ -41,6 +41,11 @@ export function digestOf(content: Uint8Array | string): Digest {
   return `sha256:${createHash('sha256').update(content).digest('hex')}` as Digest;
 }
 
+/** Loads what hashing needs, which takes longer than to hash a manifest: for whoever waits for one. */
+export function prepareHashing(): void {
+  createHash('sha256');
+}
+
 export interface DigestHasher {
   update(chunk: Uint8Array): void;
   /** May be called once. */

@@ -175,7 +175,7 @@ async function pullFiles(
 ): Promise<readonly string[]> {
   const { repository, name } = image;
   const { signal } = session;
-  const found = await repository.resolve(name, signal);
+  const found = await repository.resolve(name, signal, { alsoRead: true });
   const manifest = parseManifest(await readManifest(repository, found, signal), found.mediaType);
   if (manifest.kind === 'index') {
     throw new TsbuildError({

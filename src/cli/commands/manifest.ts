@@ -13,7 +13,8 @@ export const manifest: Command = {
     const platform = wantedPlatform(flags);
     const bytes = await withRegistry(session, async (wiring) => {
       const image = await remoteImage(wiring, name);
-      return await readManifest(image.repository, await resolveImage(image, platform, session.signal), session.signal);
+      const target = await resolveImage(image, platform, session.signal, { alsoRead: true });
+      return await readManifest(image.repository, target, session.signal);
     });
     session.stdout.write(bytes);
     if (session.stdout.isTTY) session.stdout.write('\n');

@@ -46,7 +46,13 @@ export class Authenticator {
     const first = await this.#authorization(request, mergeScopes(request.scopes ?? []));
     const response = await next(withAuthorization(request, first?.header));
     if (response.status !== 401 || !sameOrigin(response.url, this.#options.origin)) return response;
+    const isFirst = !this.wasChallenged;
     const asked = this.learn(response);
+    if (isFirst && this.#scheme.kind === 'bearer') {
+      // Nobody greeted this origin: what it says now is what it would have said then.
+      await drain(response);
+      return this.layer(next)({ ...request, scopes: mergeScopes(request.scopes ?? [], asked) });
+    }
     if (first?.token) this.#forget(first.token);
     const second = await this.#authorization(request, mergeScopes(request.scopes ?? [], asked));
     // Without credentials, or with a password that was just refused, the same request gets the same answer.
@@ -54,6 +60,11 @@ export class Authenticator {
     await drain(response);
     return next(withAuthorization(request, second.header));
   };
+
+  /** Whether the origin has said which authentication it wants. */
+  get wasChallenged(): boolean {
+    return this.#scheme.kind !== 'none';
+  }
 
   /** Takes over the challenge of a 401 from the origin. Returns the scopes it names. */
   learn(response: HttpResponse): readonly string[] {

@@ -1,6 +1,7 @@
 /**
  * One server that speaks the distribution protocol: where it is, how it wants to be talked to, who we are there. The
- * first request is preceded by `GET /v2/`, which settles https or http and which authentication is asked for.
+ * first request is preceded by `GET /v2/`, which settles https or http and which authentication is asked for; over plain
+ * http, where most registries ask for none, by nothing when it may serve for that itself.
  * Invariant: credentials of this endpoint are given only to its own origin.
  */
 import { isTsbuildError } from '../../core/index.ts';
@@ -44,8 +45,16 @@ export type EndpointRequest = Omit<HttpRequest, 'url' | 'registryHost' | 'header
 
 interface Session {
   readonly origin: URL;
+  /** With authentication. */
   readonly send: Send;
+  /** Without. */
+  readonly sendPlain: Send;
+  readonly authenticator: Authenticator;
 }
+
+type Outcome =
+  | { readonly kind: 'answer'; readonly response: HttpResponse }
+  | { readonly kind: 'failure'; readonly error: unknown };
 
 export class Endpoint {
   readonly name: string;
@@ -66,15 +75,19 @@ export class Endpoint {
 
   /** Sends; whatever status comes back is the caller's to judge. The returned request is what was really asked. */
   async send(wanted: EndpointRequest): Promise<{ readonly request: HttpRequest; readonly response: HttpResponse }> {
+    if (this.#session === undefined && this.#mayGreet(wanted)) return this.#sendFirst(wanted);
     const session = await this.#open(wanted.signal);
-    const { target, ...rest } = wanted;
-    const request: HttpRequest = {
-      ...rest,
-      url: typeof target === 'string' ? new URL(`/v2/${target}`, session.origin) : target,
-      registryHost: this.host,
-      headers: { 'user-agent': this.#options.userAgent, ...wanted.headers },
-    };
+    const request = this.#requestOf(wanted, session);
     return { request, response: await session.send(request) };
+  }
+
+  #requestOf({ target, ...rest }: EndpointRequest, { origin }: Session): HttpRequest {
+    return {
+      ...rest,
+      url: typeof target === 'string' ? new URL(`/v2/${target}`, origin) : target,
+      registryHost: this.host,
+      headers: { 'user-agent': this.#options.userAgent, ...rest.headers },
+    };
   }
 
   /** Like `send`, but any status that is not among `expected` is thrown as the error it stands for. */
@@ -89,18 +102,66 @@ export class Endpoint {
 
   /** One session for all; a failure is not remembered. */
   #open(signal: AbortSignal): Promise<Session> {
-    this.#session ??= this.#connect(this.#options.lifetime).catch((error) => {
+    this.#session ??= this.#remembered(this.#connect(this.#options.lifetime));
+    return untilAborted(this.#session, signal);
+  }
+
+  #remembered(session: Promise<Session>): Promise<Session> {
+    return session.catch((error) => {
       this.#session = undefined;
       throw error;
     });
-    return untilAborted(this.#session, signal);
+  }
+
+  /** A small answer that is read whole may be asked for twice. */
+  #mayGreet({ method, readWhole }: EndpointRequest): boolean {
+    return this.#options.schemes[0] === 'http' && readWhole !== undefined && (method === 'GET' || method === 'HEAD');
+  }
+
+  /**
+   * Sends the first request without a greeting before it. Success and a challenge settle what a greeting would have
+   * settled; after anything else, which a registry may also say to whom it does not know, all begins again with one.
+   */
+  async #sendFirst(
+    wanted: EndpointRequest,
+  ): Promise<{ readonly request: HttpRequest; readonly response: HttpResponse }> {
+    const { lifetime } = this.#options;
+    const session = this.#sessionOver('http');
+    const request = this.#requestOf(wanted, session);
+    // Others wait for what this request settles: whoever asked first must not take it away from them.
+    const first = session.send({ ...request, signal: lifetime, greeting: true, retry: false }).then(
+      (response): Outcome => ({ kind: 'answer', response }),
+      (error): Outcome => ({ kind: 'failure', error }),
+    );
+    const settled = first.then(async (outcome) => {
+      const succeeded = outcome.kind === 'answer' && outcome.response.status === 200;
+      if (succeeded || session.authenticator.wasChallenged) return outcome;
+      if (outcome.kind === 'answer') await drain(outcome.response);
+      return undefined;
+    });
+    const opened = Promise.all([first, settled]).then(([outcome, known]) =>
+      known ? session : this.#connect(lifetime, outcome.kind === 'failure' ? outcome.error : undefined),
+    );
+    this.#session = this.#remembered(opened);
+    try {
+      const next = await this.#open(wanted.signal);
+      const outcome = await settled;
+      if (outcome?.kind === 'failure') throw outcome.error;
+      if (outcome) return { request, response: outcome.response };
+      const again = this.#requestOf(wanted, next);
+      return { request: again, response: await next.send(again) };
+    } catch (error) {
+      void settled.then((outcome) => outcome?.kind === 'answer' && outcome.response.body.discard());
+      throw error;
+    }
   }
 
   /**
    * Settles the scheme. While it is open, a reset tells nothing: a server without TLS may end a handshake in silence, and
    * so may a busy one that has TLS. So both schemes are asked in turn until one answers like a registry.
+   * @param before how a request over plain http failed just now
    */
-  async #connect(signal: AbortSignal): Promise<Session> {
+  async #connect(signal: AbortSignal, before?: unknown): Promise<Session> {
     const { schemes, policy } = this.#options;
     const [only] = schemes;
     if (schemes.length === 1 && only !== undefined) return this.#ping(only, signal, true);
@@ -108,6 +169,7 @@ export class Endpoint {
       const failures: unknown[] = [];
       for (const scheme of schemes) {
         try {
+          if (round === 1 && scheme === 'http' && isSilence(before)) throw before;
           return await this.#ping(scheme, signal, failures.some(isPlainHttp));
         } catch (error) {
           if (!mayHaveOtherScheme(error)) throw error;
@@ -116,7 +178,7 @@ export class Endpoint {
       }
       const notMistaken = failures.filter((error) => !isPlainHttp(error));
       const telling = notMistaken.find((error) => !isGreetingOfTls(error)) ?? notMistaken[0] ?? failures[0];
-      const silent = failures.every((error) => isRegistryError(error) && error.code === 'registry-timeout');
+      const silent = failures.every(isSilence);
       if (round >= (silent ? silentRounds : policy.attempts) || !failures.some(isTransient)) throw telling;
       await pause(delayBefore(policy, round, undefined), signal);
     }
@@ -124,36 +186,41 @@ export class Endpoint {
 
   /** @param settled the scheme is known to be right, so that failures are worth retrying */
   async #ping(scheme: 'https' | 'http', signal: AbortSignal, settled: boolean): Promise<Session> {
-    const { wire, retry, userAgent, now, lifetime } = this.#options;
+    const session = this.#sessionOver(scheme);
+    const greeting = { method: 'GET', target: '', greeting: true, retry: settled, signal } as const;
+    const request = this.#requestOf(greeting, session);
+    const response = await session.sendPlain(request);
+    const { status } = response;
+    if (isTransientStatus(status) || status === tlsGreeting)
+      throw await responseError(request, response, this.#options.now());
+    if (status === 401) session.authenticator.learn(response);
+    await drain(response);
+    return session;
+  }
+
+  #sessionOver(scheme: 'https' | 'http'): Session {
+    const { wire, retry, userAgent, now, lifetime, credentials } = this.#options;
     const origin = new URL(`${scheme}://${this.host}/`);
-    const plain = stack(wire, retry, readWholeBodies());
+    const sendPlain = stack(wire, retry, readWholeBodies());
     const authenticator = new Authenticator({
       origin,
-      credentials: this.#options.credentials,
-      sendTokenRequest: (request) => plain({ ...request, headers: { 'user-agent': userAgent, ...request.headers } }),
+      credentials,
+      sendTokenRequest: (request) =>
+        sendPlain({ ...request, headers: { 'user-agent': userAgent, ...request.headers } }),
       lifetime,
       now,
     });
-    const request: HttpRequest = {
-      method: 'GET',
-      url: new URL('/v2/', origin),
-      headers: { 'user-agent': userAgent },
-      signal,
-      registryHost: this.host,
-      greeting: true,
-      retry: settled,
-    };
-    const response = await plain(request);
-    const { status } = response;
-    if (isTransientStatus(status) || status === tlsGreeting) throw await responseError(request, response, now());
-    if (status === 401) authenticator.learn(response);
-    await drain(response);
-    return { origin, send: stack(wire, retry, readWholeBodies(), authenticator.layer) };
+    const send = stack(wire, retry, readWholeBodies(), authenticator.layer);
+    return { origin, send, sendPlain, authenticator };
   }
 }
 
 /** A host that accepts connections and says nothing, in either scheme, is asked this often. */
 const silentRounds = 2;
+
+function isSilence(error: unknown): boolean {
+  return isRegistryError(error) && error.code === 'registry-timeout';
+}
 
 function isPlainHttp(error: unknown): boolean {
   return isRegistryError(error) && isNotTls(error.cause);

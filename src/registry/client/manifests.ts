@@ -2,7 +2,14 @@
  * The manifests and indexes of a repository: found by tag or digest, read, written.
  * Invariant: bytes leave and enter exactly as they are, and only when their digest is right.
  */
-import { type Descriptor, type Digest, digestOf, isDigest, maxManifestBytes } from '../../image/index.ts';
+import {
+  type Descriptor,
+  type Digest,
+  digestOf,
+  isDigest,
+  maxManifestBytes,
+  prepareHashing,
+} from '../../image/index.ts';
 import { RegistryError } from '../errors.ts';
 import { drain } from '../http/read-body.ts';
 import { isTransientStatus } from '../http/retry.ts';
@@ -118,6 +125,7 @@ function manifestRequest(path: string, name: string, signal: AbortSignal) {
     headers: { accept: acceptHeader },
     scopes: pullScopes(path),
     readWhole: maxManifestBytes,
+    meanwhile: prepareHashing,
     signal,
   };
 }

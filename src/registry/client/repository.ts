@@ -12,6 +12,7 @@ import {
   isDigest,
   isDocumentType,
   type PutOptions,
+  type ResolveOptions,
 } from '../../image/index.ts';
 import { mergeScopes, repositoryScope } from '../auth/scope.ts';
 import { isNotFound, isRegistryError, RegistryError } from '../errors.ts';
@@ -79,9 +80,10 @@ export class Repository implements RegistryRepository {
     this.#referrers = new Referrers(this.#access, this.#manifests);
   }
 
-  async resolve(reference: string, signal: AbortSignal): Promise<Descriptor> {
+  async resolve(reference: string, signal: AbortSignal, options: ResolveOptions = {}): Promise<Descriptor> {
     const name = this.#access.checkedName(reference);
     try {
+      if (options.alsoRead) return (await this.#manifests.fetch(name, signal)).descriptor;
       return await this.#manifests.resolve(name, signal);
     } catch (error) {
       if (!isRegistryError(error) || !isNotFound(error) || isDigest(name)) throw error;

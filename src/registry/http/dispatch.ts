@@ -60,6 +60,7 @@ function exchange(
       onRequestStart(started) {
         controller = started;
         if (signal.aborted) started.abort(cancelled(signal));
+        else if (request.meanwhile) setImmediate(request.meanwhile);
       },
       onResponseStart(current, status, headers) {
         if (status < 200) return;
@@ -72,7 +73,8 @@ function exchange(
       },
       onResponseEnd() {
         signal.removeEventListener('abort', onAbort);
-        body?.finish();
+        // After undici has its connection back: whoever asks for more at once gets this one, not a new one.
+        queueMicrotask(() => setImmediate(() => body?.finish()));
       },
       onResponseError(_current, error) {
         settle(signal.aborted ? cancelled(signal) : error);

@@ -32,6 +32,8 @@ export interface HttpRequest {
   readonly download?: boolean;
   /** Bytes: the answer is small and read whole, so that one that breaks off midway is asked for again. */
   readonly readWhole?: number;
+  /** Called when the request is on its way: work that fits into the wait for the answer. */
+  readonly meanwhile?: () => void;
 }
 
 export interface HttpResponse {
