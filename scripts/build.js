@@ -25,7 +25,7 @@ const natives = [
   {
     source: 'src/layers/native',
     output: 'native/layers.node',
-    flags: ['-O2', '-shared', '-fPIC', '-s', '-fvisibility=hidden', `-I${nodeApiHeaders}`],
+    flags: ['-O2', '-shared', '-fPIC', '-pthread', '-s', '-fvisibility=hidden', `-I${nodeApiHeaders}`],
   },
 ];
 

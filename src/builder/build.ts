@@ -25,6 +25,7 @@ import { collectWarnings, refuseWarnings } from './warnings.ts';
  */
 export async function build(asked: BuildRequest, ports: BuildPorts): Promise<BuildResult> {
   await using contexts = await openContexts(asked, ports);
+  contexts.lookAhead();
   const parsed = await readDockerfile(contexts);
   const request = await withEpoch(asked, parsed, contexts.main);
   const plans = await planAll(parsed, request, ports);

@@ -6,15 +6,15 @@ import { isAbsolute, relative, resolve } from 'node:path';
 import { bytePathFromText, TsbuildError } from '../core/index.ts';
 import {
   type BuildContext,
+  ContextScan,
   createHashMemo,
   type DirectoryTree,
-  type HashMemo,
   openContext,
   sourceCredentials,
 } from './context/index.ts';
 import { goBool } from './dockerfile/index.ts';
 import { isDockerfileUrl, readDockerfile, resolveContext } from './read-dockerfile.ts';
-import type { OpenedSource } from './solve/index.ts';
+import type { KnownSelections, OpenedSource } from './solve/index.ts';
 import type { BuildPorts, BuildRequest, ContextSource } from './types.ts';
 
 export interface ContextFiles extends AsyncDisposable {
@@ -22,6 +22,8 @@ export interface ContextFiles extends AsyncDisposable {
   readDockerfile(): Promise<{ readonly name: string; readonly text: string }>;
   /** The build context itself. */
   main(): Promise<BuildContext>;
+  /** Begins to look at what the last build read of the build context, while the rest of this one is being prepared. */
+  lookAhead(): void;
   /** A context by name; undefined: the build context. */
   open(name: string | undefined): Promise<OpenedSource>;
   /** Tells whether the ignore file leaves a path out of the build context; @param isAsked of it at all. */
@@ -31,9 +33,10 @@ export interface ContextFiles extends AsyncDisposable {
 }
 
 export async function openContexts(request: BuildRequest, ports: BuildPorts): Promise<ContextFiles> {
-  const memos: HashMemo[] = [];
+  const saves: (() => Promise<void>)[] = [];
   const contexts = new Map<string, Promise<BuildContext>>();
   const sources = new Map<string, Promise<OpenedSource>>();
+  const scans = new Map<string, ContextScan>();
 
   const contextOf = (key: string, source: () => ContextSource): Promise<BuildContext> =>
     once(contexts, key, async () => {
@@ -49,13 +52,25 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
         ...(key === '' && keepsGitDir(request) && { keepGitDir: true }),
       });
     });
+  const scanOf = (key: string, source: ContextSource): ContextScan | undefined => {
+    if (source.kind !== 'directory') return undefined;
+    const scan = scans.get(key) ?? new ContextScan(ports.store.root, resolve(source.path));
+    scans.set(key, scan);
+    return scan;
+  };
   const main = () => contextOf('', () => request.context);
   const open = (name: string | undefined): Promise<OpenedSource> =>
     once(sources, name ?? '', async () => {
       const context = name === undefined ? await main() : await contextOf(name, () => namedSource(request, name));
       const memo = createHashMemo(ports.store, context.key);
-      memos.push(memo);
-      return { tree: await context.tree(name === undefined ? ignoreFor(request) : undefined, memo), memo };
+      saves.push(() => memo.save());
+      const scan = scanOf(name ?? '', name === undefined ? request.context : namedSource(request, name));
+      const known = { memo, ...(scan && { scan }) };
+      const tree = await context.tree(name === undefined ? ignoreFor(request) : undefined, known);
+      if (!scan) return { tree, memo };
+      const { ignored, listings } = tree as DirectoryTree;
+      saves.push(() => scan.save(listings));
+      return { tree, memo, selections: selectionsUnder(ignored, scan) };
     });
 
   return {
@@ -67,6 +82,7 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
       }),
     main,
     open,
+    lookAhead: () => void scanOf('', request.context),
     ignored: async (isAsked) => {
       // A remote context is not fetched for the sake of a warning.
       if (request.context.kind !== 'directory') return () => false;
@@ -79,7 +95,7 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
       return (path) => 'hiddenBy' in tree && (tree as DirectoryTree).hiddenBy(bytePathFromText(path)) !== undefined;
     },
     save: async () => {
-      for (const memo of memos) await memo.save();
+      for (const save of saves) await save();
     },
     [Symbol.asyncDispose]: async () => {
       for (const opening of contexts.values()) {
@@ -87,6 +103,15 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
         await context?.[Symbol.asyncDispose]();
       }
     },
+  };
+}
+
+/** What is taken of a folder depends on the ignore rules, too. */
+function selectionsUnder(ignored: readonly string[], scan: ContextScan): KnownSelections {
+  const keyOf = (selection: unknown) => JSON.stringify([ignored, selection]);
+  return {
+    recall: (selection) => scan.recall(keyOf(selection)),
+    remember: (selection, digest) => scan.remember(keyOf(selection), digest),
   };
 }
 

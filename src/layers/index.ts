@@ -12,9 +12,10 @@ export {
   writeDockerArchive,
   writeOciArchive,
 } from './archive/write-archives.ts';
+export { type Listings, Rescan, recordListings } from './native/rescan.ts';
 export { openFileBeneath, type ScannedDirectory, scanBeneath, statBeneath } from './native/scan-beneath.ts';
 export { fileType } from './native/stat.ts';
-export { type FileStamp, type StatRecords, stampInode, stampWords } from './native/stat-records.ts';
+export { type FileStamp, latestChange, type StatRecords, stampInode, stampWords } from './native/stat-records.ts';
 export type { CheckFinding, CheckOptions, CheckResult } from './store/check.ts';
 export type { LocalStore } from './store/local-store.ts';
 export { openStore, type StoreOptions } from './store/open-store.ts';

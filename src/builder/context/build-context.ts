@@ -7,11 +7,12 @@ import { realpathSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { bytePathFromText, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import type { Tree } from '../../layers/index.ts';
-import { openDirectoryTree } from './directory-tree.ts';
-import type { HashMemo } from './hash-memo.ts';
+import { type DirectoryTreeOptions, openDirectoryTree } from './directory-tree.ts';
 import { type IgnoreRules, parseIgnoreFile } from './ignore.ts';
 import { cleanPath } from './pattern-set.ts';
 import { readRegularFile } from './regular-file.ts';
+
+export type KnownOfTree = Pick<DirectoryTreeOptions, 'memo' | 'scan'>;
 
 export interface BuildContext extends AsyncDisposable {
   /** For messages: `the folder .`, `https://…` without secrets. */
@@ -29,10 +30,11 @@ export interface BuildContext extends AsyncDisposable {
    * What COPY sees.
    * @param ignoreFor the Dockerfile whose `<name>.dockerignore` beats `.dockerignore`: a path in the context, or an
    * absolute path of this machine for one outside of it
-   * @param memo gives its entries the content digests that are known; a tree of an archive has no use for it
+   * @param known gives its entries the content digests that are known, and spares reading directories that somebody has
+   * looked at; a tree of an archive has no use for it
    * @throws TsbuildError `ignore-pattern-invalid`, `file-too-large`
    */
-  tree(ignoreFor?: string, memo?: HashMemo): Promise<Tree>;
+  tree(ignoreFor?: string, known?: KnownOfTree): Promise<Tree>;
   /** A regular file of the context, ignored or not, symlinks resolved inside; undefined when there is none. */
   readFile(path: string, limit: number): Promise<Buffer | undefined>;
 }
@@ -60,9 +62,9 @@ export function openFolderContext(init: FolderContextInit): BuildContext {
     commit: init.commit,
     time: init.time,
     key: init.key,
-    tree: async (ignoreFor, memo) => {
+    tree: async (ignoreFor, known) => {
       const ignore = await readIgnoreRules(whole, ignoreFor);
-      return openDirectoryTree(root, { ...(ignore && { ignore }), ...(memo && { memo }) });
+      return openDirectoryTree(root, { ...known, ...(ignore && { ignore }) });
     },
     readFile: (path, limit) => whole.readFile(bytePathFromText(cleanPath(`/${path}`).slice(1)), limit),
     [Symbol.asyncDispose]: async () => {

@@ -15,7 +15,9 @@ import {
   type EntryKind,
   type FileStamp,
   fileType,
+  type Listings,
   openFileBeneath,
+  type ScannedDirectory,
   type StatRecords,
   scanBeneath,
   statBeneath,
@@ -40,10 +42,16 @@ export interface DirectoryTreeOptions {
   readonly without?: readonly string[];
   /** Digests of contents that are known without reading. */
   readonly memo?: Pick<HashMemo, 'recall'>;
+  /** Looks at directories before they are asked for. */
+  readonly scan?: { directory(path: BytePath): ScannedDirectory | undefined };
 }
 
 export interface DirectoryTree extends Tree {
   readonly root: string;
+  /** Of the directories that were read. */
+  readonly listings: Listings;
+  /** The texts of the ignore rules. */
+  readonly ignored: readonly string[];
   lookup(path: BytePath): DirectoryEntry | undefined;
   list(path: BytePath): readonly DirectoryEntry[];
   /** The ignore file whose rules hide this path, which does exist. */
@@ -62,6 +70,8 @@ class FolderTree implements DirectoryTree {
   readonly #ignore: IgnoreRules | undefined;
   readonly #without: ReadonlySet<string>;
   readonly #memo: Pick<HashMemo, 'recall'> | undefined;
+  readonly #scan: DirectoryTreeOptions['scan'];
+  readonly #listings = new Map<BytePath, Buffer>();
   readonly #folders = new Map<BytePath, Entries>();
   readonly #states = new Map<BytePath, PatternState>();
   readonly #linked = new Map<string, number>();
@@ -72,7 +82,16 @@ class FolderTree implements DirectoryTree {
     this.#ignore = options.ignore?.patterns.isEmpty ? undefined : options.ignore;
     this.#without = new Set(options.without);
     this.#memo = options.memo;
+    this.#scan = options.scan;
     if (this.#ignore) this.#states.set(rootPath, this.#ignore.patterns.root);
+  }
+
+  get listings(): Listings {
+    return this.#listings;
+  }
+
+  get ignored(): readonly string[] {
+    return this.#ignore?.texts ?? [];
   }
 
   lookup(path: BytePath): DirectoryEntry | undefined {
@@ -88,6 +107,7 @@ class FolderTree implements DirectoryTree {
   }
 
   async readFile(path: BytePath, limit: number): Promise<Buffer | undefined> {
+    if (this.#lacks(path)) return undefined;
     const entry = this.lookup(this.resolve(path));
     if (entry?.kind !== 'file') return undefined;
     return readWithin(entry.path, limit, () => openFileBeneath(this.root, entry.path));
@@ -100,6 +120,16 @@ class FolderTree implements DirectoryTree {
     } catch {
       // Whatever keeps it from being seen (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EACCES): it is not the ignore file.
       return undefined;
+    }
+  }
+
+  /** Whether a file surely is not there, told without reading a directory: of ignore files, there are mostly none. */
+  #lacks(path: BytePath): boolean {
+    try {
+      return statBeneath(this.root, path) === undefined;
+    } catch {
+      // ELOOP: a symlink leads there. ENOENT, EACCES, ...: reading the directories will tell.
+      return false;
     }
   }
 
@@ -130,7 +160,11 @@ class FolderTree implements DirectoryTree {
   }
 
   #read(path: BytePath): Entries {
-    const { records, links } = this.#reading(path, () => scanBeneath(this.root, path));
+    const { listing, records, links } = this.#reading(
+      path,
+      () => this.#scan?.directory(path) ?? scanBeneath(this.root, path),
+    );
+    this.#listings.set(path, listing);
     const state = this.#states.get(path);
     const entries: DirectoryEntry[] = [];
     for (let number = 0; number < records.names.length; number++) {

@@ -5,14 +5,10 @@
  * Invariant: a file that was changed less than two seconds before the memo was opened, or later, is not remembered, for
  * a second change could leave its times as they are (git calls such entries racily clean).
  */
-import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { systemErrorCode } from '../../core/index.ts';
 import { type Digest, digestHex, digestOf } from '../../image/index.ts';
 import type { FileStamp, Store, TreeEntry } from '../../layers/index.ts';
 import { HashRecords } from './hash-records.ts';
+import { memoFile, readMemoFile, writeMemoFile } from './memo-file.ts';
 
 export interface HashMemo {
   /** The digest of a file's content by its stamp; a tree that is opened with the memo asks for every file. */
@@ -33,9 +29,13 @@ export type HashingStore = Pick<Store, 'root' | 'hashContents'>;
  * @param now milliseconds since 1970
  */
 export function createHashMemo(store: HashingStore, contextKey: string, now: () => number = Date.now): HashMemo {
-  const folder = join(store.root, 'cache', 'context-hashes');
-  const file = join(folder, digestHex(digestOf(contextKey)));
-  const records = new HashRecords(readOptional(file));
+  const file = memoFile(store.root, digestHex(digestOf(contextKey)));
+  let read: HashRecords | undefined;
+  /** Read when it is first asked: of an unchanged context, nobody asks (see ContextScan). */
+  const records = () => {
+    read ??= new HashRecords(readMemoFile(file));
+    return read;
+  };
   /** Nanoseconds; whatever is remembered was read later. */
   const opened = BigInt(now()) * 1_000_000n;
   let isChanged = false;
@@ -44,15 +44,15 @@ export function createHashMemo(store: HashingStore, contextKey: string, now: () 
     const stamp = stampOf(entry);
     if (!stamp || !digest.startsWith('sha256:')) return;
     if (stamp.records.integer(stamp.entry, 'ctime') > opened - racy || entry.mtime > opened - racy) {
-      isChanged = records.delete(stamp) || isChanged;
+      isChanged = records().delete(stamp) || isChanged;
       return;
     }
-    records.set(stamp, digest);
+    records().set(stamp, digest);
     isChanged = true;
   };
 
   return {
-    recall: (stamp) => records.get(stamp),
+    recall: (stamp) => records().get(stamp),
     set: remember,
 
     async digests(entries, signal) {
@@ -60,7 +60,7 @@ export function createHashMemo(store: HashingStore, contextKey: string, now: () 
       const unknown: TreeEntry[] = [];
       for (const entry of entries) {
         const stamp = stampOf(entry);
-        const digest = entry.contentDigest ?? (stamp && records.get(stamp));
+        const digest = entry.contentDigest ?? (stamp && records().get(stamp));
         if (digest) found.set(entry, digest);
         else if (entry.content) unknown.push(entry);
       }
@@ -78,16 +78,7 @@ export function createHashMemo(store: HashingStore, contextKey: string, now: () 
 
     async save() {
       if (!isChanged) return;
-      const draft = `${file}.${randomUUID()}`;
-      try {
-        await mkdir(folder, { recursive: true, mode: 0o700 });
-        await writeFile(draft, records.format(), { mode: 0o600 });
-        await rename(draft, file);
-        isChanged = false;
-      } catch {
-        // Any cause (ENOSPC, EROFS, EACCES, ...) leaves the old memo, which stays right.
-        await rm(draft, { force: true }).catch(() => {});
-      }
+      if (await writeMemoFile(file, () => records().format())) isChanged = false;
     },
   };
 }
@@ -98,14 +89,4 @@ const racy = 2_000_000_000n;
 /** Entries of folders of this machine have one. */
 function stampOf(entry: TreeEntry & { readonly stamp?: FileStamp }): FileStamp | undefined {
   return entry.stamp;
-}
-
-function readOptional(file: string): Buffer | undefined {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    // ENOENT is the first build; anything else is treated the same, because the memo is only an optimisation.
-    if (systemErrorCode(error) === undefined) throw error;
-    return undefined;
-  }
 }

@@ -9,6 +9,8 @@ import { cleanPath, PatternSet, patternProblem } from './pattern-set.ts';
 export interface IgnoreRules {
   /** As the user knows it, e.g. `.dockerignore`. */
   readonly file: string;
+  /** The patterns' texts, cleaned. */
+  readonly texts: readonly string[];
   readonly patterns: PatternSet;
 }
 
@@ -31,7 +33,7 @@ export function parseIgnoreFile(text: string, file: string): IgnoreRules {
     }
     patterns.push(pattern);
   }
-  return { file, patterns: new PatternSet(patterns) };
+  return { file, texts: patterns, patterns: new PatternSet(patterns) };
 }
 
 /** Whether the rules hide one path, given as text relative to the context; wildcards in it are plain characters. */

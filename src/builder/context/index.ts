@@ -3,6 +3,7 @@ export { type EntryTree, treeOfEntries } from './archive/entry-tree.ts';
 export { type ArchiveLimits, defaultArchiveLimits } from './archive/limits.ts';
 export * from './archive/read-archive.ts';
 export * from './build-context.ts';
+export * from './context-scan.ts';
 export * from './directory-tree.ts';
 export * from './fetch-url.ts';
 export * from './git-address.ts';

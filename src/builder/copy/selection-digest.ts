@@ -31,6 +31,9 @@ export interface EntryDigests {
   get(entry: TreeEntry): Digest | undefined;
 }
 
+/** Raised with every change of what is selected, or of what is hashed of it: digests are remembered (ContextScan). */
+export const selectionVersion = 1;
+
 /** @param digests of what `selectionFiles` named */
 export function selectionDigest(selection: Selection, digests: EntryDigests): Digest {
   const hasher = createDigestHasher();

@@ -20,6 +20,7 @@ import {
   selectedFiles,
   selectionDigest,
   selectionFiles,
+  selectionVersion,
   unpackArchives,
 } from '../copy/index.ts';
 import type { CopyStep, TreeSource } from '../plan/index.ts';
@@ -61,16 +62,44 @@ class Copying {
     | undefined;
 
   #packed: Packed | undefined;
-  /** What the key was made of. */
+  /** What the key was made of: of each file, or of all that is selected at once. */
   #digests: EntryDigests | undefined;
+  #recalled: Digest | undefined;
 
   constructor(context: StepContext, step: CopyStep) {
     this.#context = context;
     this.#step = step;
   }
 
-  /** What the step copies, by content. Files nobody has hashed before are read once: packed and hashed together. */
+  /** What the step copies, by content. */
   async contentDigest(): Promise<Digest> {
+    const description = localSelection(this.#step);
+    if (description === undefined) return await this.#digestOfFiles();
+    const { selections } = await this.#context.openSource(this.#step.source);
+    this.#recalled = selections?.recall(description);
+    if (this.#recalled !== undefined) return this.#recalled;
+    const digest = await this.#digestOfFiles();
+    selections?.remember(description, digest);
+    return digest;
+  }
+
+  /** The layer. @throws TsbuildError `copy-source-changed` when it would not be what the key says */
+  async write(): Promise<LayerRef> {
+    this.#packed ??= await this.#pack();
+    const recalled = this.#recalled;
+    this.#recalled = undefined;
+    if (recalled !== undefined && (await this.#digestOfFiles()) !== recalled) throw changed(nameOf(this.#step.source));
+    const { source, selection } = await this.#select();
+    for (const entry of source.memo && this.#digests ? selectedFiles(selection) : []) {
+      const packed = this.#packed.digests.get(entry);
+      const keyed = entry.contentDigest ?? this.#digests?.get(entry);
+      if (packed !== undefined && packed !== keyed) throw changed(bytePathToText(entry.path));
+    }
+    return this.#packed.layer;
+  }
+
+  /** Files nobody has hashed before are read once: packed and hashed together. */
+  async #digestOfFiles(): Promise<Digest> {
     const { source, selection } = await this.#select();
     const { environment, signal } = this.#context;
     const files = selectionFiles(selection);
@@ -85,18 +114,6 @@ class Copying {
     const read = await fileDigests(environment, source, others, signal);
     this.#digests = { get: (entry) => packed.get(entry) ?? read.get(entry) };
     return selectionDigest(selection, this.#digests);
-  }
-
-  /** The layer. @throws TsbuildError `copy-source-changed` when it would not be what the key says */
-  async write(): Promise<LayerRef> {
-    this.#packed ??= await this.#pack();
-    const { source, selection } = await this.#select();
-    for (const entry of source.memo && this.#digests ? selectedFiles(selection) : []) {
-      const packed = this.#packed.digests.get(entry);
-      const keyed = entry.contentDigest ?? this.#digests?.get(entry);
-      if (packed !== undefined && packed !== keyed) throw changed(entry);
-    }
-    return this.#packed.layer;
   }
 
   async #pack(): Promise<Packed> {
@@ -185,6 +202,13 @@ class Copying {
   }
 }
 
+/** All that decides what is selected of its source; undefined when it copies something else, too. */
+function localSelection({ add, patterns, files, parents, excludes, unpack }: CopyStep): unknown {
+  const texts = patterns.map(({ text }) => text);
+  if (files.length > 0 || (add && texts.some((text) => remoteSource(text)))) return undefined;
+  return [selectionVersion, { add, texts, parents, excludes, unpack: unpack ?? null }];
+}
+
 interface Packed {
   readonly layer: LayerRef;
   readonly digests: EntryDigests;
@@ -215,10 +239,10 @@ function isMostOf(some: readonly TreeEntry[], all: readonly TreeEntry[]): boolea
   return sizeOf(some) * 2 > sizeOf(all);
 }
 
-function changed(entry: TreeEntry): TsbuildError {
+function changed(what: string): TsbuildError {
   return new TsbuildError({
     code: 'copy-source-changed',
-    message: `${bytePathToText(entry.path)} was changed while it was copied`,
+    message: `${what} was changed while it was copied`,
     hint: 'Build again when nothing writes to the context.',
   });
 }

@@ -33,6 +33,15 @@ export interface OpenedSource {
   readonly chain?: Chain;
   /** Content digests by file: remembered from build to build for contexts. */
   readonly memo?: HashMemo;
+  /** Of folders of this machine. */
+  readonly selections?: KnownSelections;
+}
+
+/** Content digests of what COPYs select, remembered from build to build as long as nothing of a folder changes. */
+export interface KnownSelections {
+  /** @param selection JSON of all that decides what is selected, and how its digest is made */
+  recall(selection: unknown): Digest | undefined;
+  remember(selection: unknown, digest: Digest): void;
 }
 
 export interface SolveEnvironment {

@@ -41,6 +41,8 @@ NAPI_MODULE_INIT() {
     export_function(env, exports, "statAt", native_stat_at);
     export_function(env, exports, "holders", native_holders);
     export_function(env, exports, "scanDirectory", native_scan_directory);
+    export_function(env, exports, "startRescan", native_start_rescan);
+    export_function(env, exports, "finishRescan", native_finish_rescan);
     export_function(env, exports, "listXattrs", native_list_xattrs);
     export_function(env, exports, "getXattr", native_get_xattr);
     export_function(env, exports, "setXattr", native_set_xattr);

@@ -35,6 +35,11 @@ export const notRegular = -1;
 export const sizeDiffers = -2;
 export const hasXattrs = -3;
 
+declare const started: unique symbol;
+export interface StartedRescan {
+  readonly [started]: true;
+}
+
 export interface NativeLayers {
   /**
    * Opens a path of which no component may be a symlink or `..`; '' is `root` itself. At most 4095 bytes.
@@ -78,6 +83,16 @@ export interface NativeLayers {
    * name padded to 8 bytes.
    */
   scanDirectory(fd: number): Buffer;
+  /**
+   * Begins to look at the directories of a record again (rescan.ts has its form), in threads. Undefined when the record
+   * is damaged.
+   */
+  startRescan(root: number, record: Buffer, threads: number): StartedRescan | undefined;
+  /**
+   * Waits for it; to be called once. True: all is as the record says. Else for each of its directories true, what
+   * `scanDirectory` gives now, or null when it cannot be read.
+   */
+  finishRescan(rescan: StartedRescan): true | (true | Buffer | null)[];
 
   /** Names, each ended by NUL; '' when there are none or the file system has none. Name '' is the descriptor itself. */
   listXattrs(fd: number, name: string): string;

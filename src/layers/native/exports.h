@@ -20,6 +20,8 @@ napi_value native_utimes_at(napi_env env, napi_callback_info info);
 napi_value native_stat_at(napi_env env, napi_callback_info info);
 napi_value native_holders(napi_env env, napi_callback_info info);
 napi_value native_scan_directory(napi_env env, napi_callback_info info);
+napi_value native_start_rescan(napi_env env, napi_callback_info info);
+napi_value native_finish_rescan(napi_env env, napi_callback_info info);
 
 napi_value native_list_xattrs(napi_env env, napi_callback_info info);
 napi_value native_get_xattr(napi_env env, napi_callback_info info);

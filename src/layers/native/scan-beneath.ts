@@ -8,9 +8,11 @@ import type { BytePath } from '../../core/index.ts';
 import { native } from './addon.ts';
 import { openBeneath, openRoot } from './directory-handles.ts';
 import { fileType } from './stat.ts';
-import { type StatRecords, scanRecords, statRecord } from './stat-records.ts';
+import { readListing, type StatRecords, statRecord } from './stat-records.ts';
 
 export interface ScannedDirectory {
+  /** As the addon packs it. */
+  readonly listing: Buffer;
   readonly records: StatRecords;
   /** Texts of the symlinks by name. */
   readonly links: ReadonlyMap<BytePath, BytePath>;
@@ -19,14 +21,18 @@ export interface ScannedDirectory {
 /** Throws Node-like errors: ENOENT, ENOTDIR, ELOOP (a symlink is in the way), EACCES, ... */
 export function scanBeneath(root: string, path: BytePath): ScannedDirectory {
   return inDirectory(root, path, (fd) => {
-    const records = scanRecords(fd);
-    const links = new Map<BytePath, BytePath>();
-    for (const [entry, name] of records.names.entries()) {
-      if ((records.number(entry, 'mode') & fileType.mask) !== fileType.symlink) continue;
-      links.set(name, native.readlinkAt(fd, name) as BytePath);
-    }
-    return { records, links };
+    const listing = native.scanDirectory(fd);
+    const records = readListing(listing);
+    return { listing, records, links: readLinks(fd, linksIn(records)) };
   });
+}
+
+/** A directory of which somebody else has just made the listing. */
+export function listedBeneath(root: string, path: BytePath, listing: Buffer): ScannedDirectory {
+  const records = readListing(listing);
+  const names = linksIn(records);
+  const links = names.length === 0 ? noLinks : inDirectory(root, path, (fd) => readLinks(fd, names));
+  return { listing, records, links };
 }
 
 /** What a path is; undefined when there is nothing. Throws as `scanBeneath`. */
@@ -46,6 +52,16 @@ export function openFileBeneath(root: string, path: BytePath): number | undefine
     closeSync(file);
     return undefined;
   });
+}
+
+const noLinks: ScannedDirectory['links'] = new Map();
+
+function linksIn(records: StatRecords): BytePath[] {
+  return records.names.filter((_, entry) => (records.number(entry, 'mode') & fileType.mask) === fileType.symlink);
+}
+
+function readLinks(fd: number, names: readonly BytePath[]): ScannedDirectory['links'] {
+  return new Map(names.map((name) => [name, native.readlinkAt(fd, name) as BytePath]));
 }
 
 function inDirectory<T>(root: string, path: string, task: (fd: number) => T): T {

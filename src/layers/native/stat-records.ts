@@ -95,7 +95,23 @@ export function statRecord(dir: number, name: string): StatRecords | undefined {
 
 /** All entries of a directory but `.` and `..`. */
 export function scanRecords(fd: number): StatRecords {
-  const packed = native.scanDirectory(fd);
+  return readListing(native.scanDirectory(fd));
+}
+
+/** The latest time at which a file or a symlink of a listing was changed, nanoseconds since 1970; directories aside. */
+export function latestChange(packed: Buffer): bigint {
+  const records = readListing(packed);
+  let latest = 0n;
+  for (const entry of records.names.keys()) {
+    if ((records.number(entry, 'mode') & 0o170000) === 0o040000) continue;
+    for (const time of [records.integer(entry, 'mtime'), records.integer(entry, 'ctime')])
+      if (time > latest) latest = time;
+  }
+  return latest;
+}
+
+/** @param packed what the addon's `scanDirectory` gave */
+export function readListing(packed: Buffer): StatRecords {
   // A Buffer may begin at any offset; typed arrays need a multiple of 8.
   const aligned = packed.byteOffset % 8 === 0 ? packed : Buffer.from(new Uint8Array(packed).buffer);
   const numbers = new Float64Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 8);

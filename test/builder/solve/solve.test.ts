@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type BuildRequest, build } from '../../../src/builder/index.ts';
 import { type StepOutcome, TsbuildError, type TsbuildEvent } from '../../../src/core/index.ts';
@@ -152,6 +154,30 @@ describe('the cache', () => {
     expect(outcomeOf(await solve('times', text), 'COPY file')).toBe('cached');
     writeFileSync(join(context, 'file'), 'two');
     expect(outcomeOf(await solve('times', text), 'COPY file')).toBe('done');
+  });
+
+  test('of an unchanged folder is known without its files, whose content is compared when they are copied', async () => {
+    // Nobody has changed it for a while, so that it is remembered.
+    const old = dirname(fileURLToPath(import.meta.url));
+    const text = 'FROM scratch\nCOPY . /a\nCOPY *.ts /b/\n';
+    const copy = (change: Partial<BuildRequest> = {}) =>
+      solve('unchanged', '', {
+        context: { kind: 'directory', path: old },
+        dockerfileText: text,
+        sourceDateEpoch: 0,
+        ...change,
+      });
+    const first = await copy();
+    expect(outcomeOf(await copy(), 'COPY *.ts')).toBe('cached');
+    const again = await copy({ noCache: true });
+    expect([outcomeOf(again, 'COPY *.ts'), again.imageId]).toEqual(['done', first.imageId]);
+    const hashes = join(folder.path, 'unchanged/cache/context-hashes');
+    const [name = ''] = readdirSync(hashes).filter((one) => one.endsWith('.scan'));
+    const file = readFileSync(join(hashes, name));
+    const changed = file.toString('latin1', 0, file.length - 32).replace(/"sha256:./g, '"sha256:x'.replace('x', '0'));
+    const body = Buffer.from(changed, 'latin1');
+    writeFileSync(join(hashes, name), Buffer.concat([body, createHash('sha256').update(body).digest()]));
+    await expect(copy()).rejects.toMatchObject({ code: 'copy-source-changed' });
   });
 
   test('does not look at proxies', async () => {
