@@ -138,6 +138,29 @@ describe('copy', () => {
       expect(await treeOf(`${second.host}/other-tool:1`)).toEqual(await treeOf(name('app:all')));
     });
 
+    test('what cosign keeps under tags made of a digest goes from place to place as well, and goes with the image', async () => {
+      const attachment = async (digest: string, kind: string) => {
+        const tag = `${digest.replace(':', '-')}.${kind}`;
+        const pushed = (await must('artifact', 'push', name(`app:${tag}`), 'sbom.json', '--annotation', `for=${tag}`))
+          .text;
+        return [tag, pushed.trim().replace(/^.*@/, '')] as const;
+      };
+      const index = (await must('digest', name('app:all'))).text.trim();
+      const arm = (await must('digest', '--platform', 'linux/arm64', name('app:all'))).text.trim();
+      const signature = await attachment(index, 'sig');
+      // The last belongs to the first.
+      const attached = [signature, await attachment(arm, 'att'), await attachment(signature[1], 'sbom')];
+      const way = [name('app:all'), 'oci:signed:1', 'store://signed:1', 'oci-archive:signed.tar', name('signed:1')];
+      for (const [i, place] of way.slice(1).entries()) await must(...whole, way[i] ?? '', place);
+      for (const [tag, digest] of attached)
+        expect((await must('digest', name(`signed:${tag}`))).text.trim(), tag).toBe(digest);
+      // What is there beside an image makes it no less the only one.
+      expect((await must('inspect', '-f', '{{.Descriptor.digest}}', 'oci:signed')).text.trim()).toBe(index);
+      expect((await must('images')).text).not.toContain('sha256-');
+      await must('rmi', 'signed:1');
+      expect((await must('images', '--all')).text).not.toMatch(/\.(sig|att|sbom)\b/);
+    });
+
     test('an archive is loaded with what refers to its images, which goes with the image', async () => {
       await must(...whole, name('app:all'), 'oci-archive:carried.tar:carried:1');
       const inNew = (...args: string[]) => mustTsbuild(args, { home: folder.join('carried'), cwd: folder.path });

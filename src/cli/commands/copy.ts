@@ -2,6 +2,7 @@
 
 import { type EventSink, hostPlatform, TsbuildError } from '../../core/index.ts';
 import {
+  attachmentTags,
   copyGraph,
   type Descriptor,
   isIndexType,
@@ -68,6 +69,7 @@ async function copyImage(
     await whileStep(step, async () => {
       const { knownIn, referrers } = source;
       const found = new Map<string, Descriptor>();
+      const attached = new Map<string, Descriptor>();
       await copyGraph(source.source, sink.sink, target, {
         signal,
         onBlob: step.onBlob,
@@ -77,11 +79,15 @@ async function copyImage(
             referrers: async (subject: Descriptor, inner: AbortSignal) => {
               const referring = await referrers(subject, inner);
               for (const referrer of referring) found.set(referrer.digest, referrer);
-              return referring;
+              const tags = attachmentTags(subject.digest);
+              const targets = await Promise.all(tags.map((tag) => source.attachment?.(tag, inner)));
+              for (const [i, tag] of tags.entries()) if (targets[i]) attached.set(tag, targets[i]);
+              return [...referring, ...targets.filter((item) => item !== undefined)];
             },
           }),
       });
       for (const referrer of found.values()) await sink.keepReferrer?.(referrer, session);
+      for (const [tag, attachment] of attached) await sink.keepAttachment?.(attachment, tag, session);
       await sink.name(target, session);
     });
     return target.digest;

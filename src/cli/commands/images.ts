@@ -1,7 +1,13 @@
 /** `tsbuild images`: what the store holds, in docker's columns. */
 
 import { hostPlatform, isTsbuildError } from '../../core/index.ts';
-import { familiarReference, isReferrersTag, parseReference, type Reference } from '../../image/index.ts';
+import {
+  familiarReference,
+  isAttachmentTag,
+  isReferrersTag,
+  parseReference,
+  type Reference,
+} from '../../image/index.ts';
 import type { LocalStore, StoredImage } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
 import { type Column, renderRecords } from '../print-records.ts';
@@ -91,7 +97,7 @@ function repositoryOf({ registry, repository }: Reference): string {
 
 /**
  * Without what a registry client put beside the tagged images of a repository: the manifests of an index, by their digest,
- * and lists of referrers, under tags made of a digest.
+ * and lists of referrers and cosign's signatures, under tags made of a digest.
  */
 function withoutParts(images: readonly StoredImage[]): readonly StoredImage[] {
   const named = images.map((image) => ({
@@ -103,7 +109,9 @@ function withoutParts(images: readonly StoredImage[]): readonly StoredImage[] {
   );
   return named.flatMap(({ image, reference }) => {
     if (reference === undefined) return image;
-    const isPart = reference.tag === undefined ? tagged.has(repositoryOf(reference)) : isReferrersTag(reference.tag);
+    const { tag } = reference;
+    const isPart =
+      tag === undefined ? tagged.has(repositoryOf(reference)) : isReferrersTag(tag) || isAttachmentTag(tag);
     return isPart ? [] : image;
   });
 }

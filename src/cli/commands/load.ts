@@ -5,6 +5,7 @@ import {
   type Descriptor,
   type Digest,
   familiarReference,
+  isAttachmentTag,
   isPlatformImage,
   parseManifest,
   parseReference,
@@ -73,9 +74,9 @@ export const load: Command = {
             }
             for (const name of names) await store.tagImage(target, parseReference(name));
             if (names.length === 0) await store.listUnnamed(target);
-            lines.push(
-              ...(names.length > 0 ? names.map((name) => familiarReference(parseReference(name))) : [target.digest]),
-            );
+            const shown = names.filter((name) => !isAttachmentTag(name));
+            if (names.length === 0) lines.push(target.digest);
+            else lines.push(...shown.map((name) => familiarReference(parseReference(name))));
           }
           return lines;
         });

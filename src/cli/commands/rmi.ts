@@ -1,6 +1,12 @@
 /** `tsbuild rmi`: takes names off images. Blobs go with `tsbuild prune`. */
 import { TsbuildError } from '../../core/index.ts';
-import { type Descriptor, familiarReference, isReferrersTag, parseReference } from '../../image/index.ts';
+import {
+  type Descriptor,
+  familiarReference,
+  isAttachmentTag,
+  isReferrersTag,
+  parseReference,
+} from '../../image/index.ts';
 import type { LocalStore } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
 import { reportFailure } from '../report-failure.ts';
@@ -71,8 +77,8 @@ async function forgetReferrers(
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const lists = (await store.images()).some(({ name }) => isReferrersTag(name?.slice(name.lastIndexOf(':') + 1) ?? ''));
-  if (!lists) return;
+  const tags = (await store.images()).map(({ name }) => name?.slice(name.lastIndexOf(':') + 1) ?? '');
+  if (!tags.some((tag) => isReferrersTag(tag) || isAttachmentTag(tag))) return;
   const { forgetStoredReferrers } = await import('../ports/stored-referrers.ts');
   for (const name of names) await forgetStoredReferrers(store, target, name, signal);
 }

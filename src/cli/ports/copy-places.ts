@@ -7,6 +7,7 @@ import {
   formatReference,
   parseManifest,
   parseReference,
+  type Reference,
   readManifest,
   referrersTag,
 } from '../../image/index.ts';
@@ -16,6 +17,8 @@ import type { Session } from '../session.ts';
 import type { Wiring } from '../wire.ts';
 import type { ImageAddress } from './image-address.ts';
 
+const refNameAnnotation = 'org.opencontainers.image.ref.name';
+
 export interface CopySource {
   readonly source: BlobSource;
   /** For `resolve`. */
@@ -24,6 +27,8 @@ export interface CopySource {
   readonly knownIn?: string;
   /** Signatures, attestations and the like; undefined where a place does not keep them. */
   readonly referrers?: (subject: Descriptor, signal: AbortSignal) => Promise<readonly Descriptor[]>;
+  /** What a tag made of a digest (`attachmentTags`) stands for; there where `referrers` is. */
+  readonly attachment?: (tag: string, signal: AbortSignal) => Promise<Descriptor | undefined>;
 }
 
 export interface CopySink {
@@ -32,6 +37,8 @@ export interface CopySink {
   readonly name: (target: Descriptor, session: Session) => Promise<void>;
   /** Makes a copied referrer findable; undefined where a place does not keep them. */
   readonly keepReferrer?: (referrer: Descriptor, session: Session) => Promise<void>;
+  /** Gives a copied attachment its tag beside the image; there where `keepReferrer` is. */
+  readonly keepAttachment?: (attachment: Descriptor, tag: string, session: Session) => Promise<void>;
 }
 
 export async function openCopySource(wiring: Wiring, address: ImageAddress, signal: AbortSignal): Promise<CopySource> {
@@ -42,6 +49,7 @@ export async function openCopySource(wiring: Wiring, address: ImageAddress, sign
       name: address.reference.digest ?? address.reference.tag ?? 'latest',
       knownIn: `${repository.registry}/${repository.repository}`,
       referrers: (subject, inner) => repository.referrers(subject.digest, { signal: inner }),
+      attachment: (tag, inner) => repository.find(tag, inner),
     };
   }
   if (address.kind === 'store') {
@@ -51,6 +59,7 @@ export async function openCopySource(wiring: Wiring, address: ImageAddress, sign
       name: address.name,
       referrers: async ({ digest }, inner) =>
         (await import('./stored-referrers.ts')).storedReferrers(store, digest, inner),
+      attachment: async (tag) => (await store.images()).find(({ name }) => name?.endsWith(`:${tag}`))?.target,
     };
   }
   const archive = await wiring.openAddress(address, signal);
@@ -59,6 +68,9 @@ export async function openCopySource(wiring: Wiring, address: ImageAddress, sign
     name: address.kind === 'engine' ? '' : (address.name ?? ''),
     ...((address.kind === 'oci-layout' || address.kind === 'oci-archive') && {
       referrers: (subject, inner) => listedReferrers(archive, subject, inner),
+      attachment: async (tag) =>
+        (archive.tagged(tag)[0] ?? archive.images.find(({ names }) => names.some((name) => name.endsWith(`:${tag}`))))
+          ?.target,
     }),
   };
 }
@@ -75,6 +87,7 @@ export async function openCopySink(wiring: Wiring, address: ImageAddress): Promi
         },
         // A registry finds them by their subject.
         keepReferrer: async () => {},
+        keepAttachment: (attachment, itsTag, { signal }) => repository.tag(attachment, itsTag, signal),
       };
     }
     case 'store': {
@@ -85,6 +98,7 @@ export async function openCopySink(wiring: Wiring, address: ImageAddress): Promi
         name: (target) => store.tagImage(target, reference),
         keepReferrer: async (referrer, { signal }) =>
           (await import('./stored-referrers.ts')).keepStoredReferrer(store, referrer, reference, signal),
+        keepAttachment: (attachment, tag) => store.tagImage(attachment, beside(reference, tag)),
       };
     }
     case 'oci-layout': {
@@ -95,6 +109,7 @@ export async function openCopySink(wiring: Wiring, address: ImageAddress): Promi
         sink,
         name: (target, { signal }) => sink.tag(target, name, signal),
         keepReferrer: (referrer, { signal }) => sink.tag(referrer, '', signal),
+        keepAttachment: (attachment, tag, { signal }) => sink.tag(attachment, tag, signal),
       };
     }
     case 'oci-archive':
@@ -115,6 +130,13 @@ export async function openCopySink(wiring: Wiring, address: ImageAddress): Promi
           keepReferrer: async (referrer) => {
             referrers.push({ target: referrer, names: [] });
           },
+          keepAttachment: async (attachment, tag) => {
+            referrers.push(
+              address.name === undefined
+                ? { target: { ...attachment, annotations: { [refNameAnnotation]: tag } }, names: [] }
+                : { target: attachment, names: [formatReference(beside(parseReference(address.name), tag))] },
+            );
+          },
         }),
       };
     }
@@ -132,6 +154,10 @@ export async function openCopySink(wiring: Wiring, address: ImageAddress): Promi
       };
     }
   }
+}
+
+function beside({ registry, repository }: Reference, tag: string): Reference {
+  return { registry, repository, tag };
 }
 
 /**

@@ -4,6 +4,7 @@
  * subject's digest.
  */
 import {
+  attachmentTags,
   type Descriptor,
   type Digest,
   familiarReference,
@@ -65,6 +66,11 @@ export async function forgetStoredReferrers(
   for (const manifest of [target, ...(await childrenOfIndex(store, target, signal))]) {
     const own = (await storage.records()).filter((record) => record.repository === repository);
     if (own.some((record) => record.target.digest === manifest.digest)) continue;
+    const attached = own.filter(({ tag }) => tag !== undefined && attachmentTags(manifest.digest).includes(tag));
+    for (const { tag, target: attachment } of attached) {
+      if (tag !== undefined) await storage.forget(repository, { tag });
+      await forgetStoredReferrers(store, attachment, name, signal);
+    }
     if (!own.some(({ tag }) => tag === referrersTag(manifest.digest))) continue;
     const referrers = await referrersOf(storage, repository, manifest.digest, signal);
     await storage.forget(repository, { tag: referrersTag(manifest.digest) });

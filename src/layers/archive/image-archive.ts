@@ -10,6 +10,7 @@ import {
   digestAlgorithm,
   digestHex,
   familiarReference,
+  isAttachmentTag,
   isDigest,
   isDocumentType,
   isReferrersTag,
@@ -147,7 +148,8 @@ async function independent(
     if (parseManifest(await readManifest(archive, target, signal), target.mediaType).subject)
       dependent.add(target.digest);
   }
-  const rest = entries.filter(({ target, refName }) => !dependent.has(target.digest) && !isReferrersTag(refName ?? ''));
+  const isBeside = (tag: string) => isReferrersTag(tag) || isAttachmentTag(tag);
+  const rest = entries.filter(({ target, refName }) => !dependent.has(target.digest) && !isBeside(refName ?? ''));
   return rest.length > 0 ? rest : entries;
 }
 

@@ -10,7 +10,7 @@ import {
   maxManifestBytes,
   prepareHashing,
 } from '../../image/index.ts';
-import { RegistryError } from '../errors.ts';
+import { isNotFound, RegistryError } from '../errors.ts';
 import { drain } from '../http/read-body.ts';
 import { isTransientStatus } from '../http/retry.ts';
 import { responseError } from '../response-error.ts';
@@ -48,6 +48,24 @@ export class Manifests {
       const fetched = await readManifestResponse(await endpoint.expect({ ...request, method: 'GET' }, [200]), wanted);
       return this.#remember(fetched).descriptor;
     });
+  }
+
+  /** The same of a tag that need not be there: one request more only where the registry's answer leaves something out. */
+  async find(tag: string, signal: AbortSignal): Promise<Descriptor | undefined> {
+    try {
+      return await this.#access.read(async (endpoint, path) => {
+        const request = manifestRequest(path, tag, signal);
+        const head = await endpoint.expect({ ...request, method: 'HEAD' }, [200]);
+        await drain(head.response);
+        const known = descriptorOfHead(head, undefined);
+        if (known) return known;
+        const exchange = await endpoint.expect({ ...request, method: 'GET' }, [200]);
+        return this.#remember(await readManifestResponse(exchange, undefined)).descriptor;
+      });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
   }
 
   /** @param mirrors false: what the registry itself says now, e.g. before it is changed */

@@ -35,6 +35,8 @@ export interface RegistryRepository extends BlobSource, BlobSink {
   readonly repository: string;
   /** The bytes of a manifest or index under a tag or a digest, verified. One request. */
   fetchManifest(reference: string, signal: AbortSignal): Promise<FetchedManifest>;
+  /** What a tag stands for; undefined when there is none. */
+  find(tag: string, signal: AbortSignal): Promise<Descriptor | undefined>;
   /** In the registry's order, which need not be sorted. */
   tags(signal: AbortSignal): AsyncIterable<string>;
   /**
@@ -93,6 +95,10 @@ export class Repository implements RegistryRepository {
 
   async fetchManifest(reference: string, signal: AbortSignal): Promise<FetchedManifest> {
     return this.#manifests.fetch(this.#access.checkedName(reference), signal);
+  }
+
+  find(tag: string, signal: AbortSignal): Promise<Descriptor | undefined> {
+    return this.#manifests.find(tag, signal);
   }
 
   async open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
