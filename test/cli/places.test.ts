@@ -279,6 +279,12 @@ describe('a slip', () => {
     expect(code).not.toBe(0);
     return stderr;
   };
+  const withoutNetwork = async (args: readonly string[]) => {
+    const env = { HTTPS_PROXY: 'http://127.0.0.1:9' };
+    const { code, stderr } = await tsbuild(args, { home: folder.join('home'), cwd: folder.path, env });
+    expect(code).not.toBe(0);
+    return stderr;
+  };
 
   test.each(['pull', 'digest', 'tree'])('of a tag in %s is answered with the tags there are', async (command) => {
     await must('copy', '-q', name('app:all'), name('tagged:stable'));
@@ -292,6 +298,25 @@ describe('a slip', () => {
     expect(await stderrOf('copy', 'some.tar', 'store://x:1')).toContain(
       'docker-archive:some.tar or oci-archive:some.tar',
     );
+  });
+
+  test.each([
+    ['copy oic:layout store://x:1', 'oci:layout'],
+    ['copy store://x:1 oci-archiv:./x.tar', 'oci-archive:./x.tar'],
+    ['tree docker-archve:x.tar', 'docker-archive:x.tar'],
+    ['inspect oic:layout', 'oci:layout'],
+    ['inspect dokcer://alpine', 'docker://alpine'],
+  ])('of a transport is answered with the one that was meant: %s', async (line, meant) => {
+    expect(await withoutNetwork(line.split(' '))).toContain(`hint: Did you mean ${meant}? `);
+  });
+
+  test('of a transport in FROM is answered as well, and a name that is like none is left alone', async () => {
+    const fails = async (base: string) => {
+      writeFileSync(folder.join('Mistyped'), `FROM ${base}\n`);
+      return await withoutNetwork(['-f', 'Mistyped', 'context']);
+    };
+    expect(await fails('oic:layout')).toContain('Did you mean oci:layout?');
+    expect(await fails('alpine:3')).not.toContain('Did you mean');
   });
 
   test.each(['inspect', 'history', 'run'])('of an artifact for an image in %s is told of', async (command) => {

@@ -14,7 +14,7 @@ import type { ParsedFlags } from '../args/flag.ts';
 import { progressFlag, progressOf } from '../args/progress-flag.ts';
 import type { Command } from '../command.ts';
 import { type CopySource, openCopySink, openCopySource } from '../ports/copy-places.ts';
-import { type ImageAddress, parseImageAddress } from '../ports/image-address.ts';
+import { type ImageAddress, parseImageAddress, withTransportHint } from '../ports/image-address.ts';
 import { startTransferStep, whileStep } from '../ports/transfer-steps.ts';
 import { wantedPlatform } from '../remote-image.ts';
 import type { Session } from '../session.ts';
@@ -41,13 +41,15 @@ export const copy: Command = {
   ],
   words: { least: 2, most: 2 },
   async run(flags, session) {
-    const [from, to] = flags.positionals.map(parseImageAddress);
-    if (!from || !to) return 2;
-    checkWishes(from, to, flags);
-    await refuseBareFile(flags.positionals[0] ?? '', from);
-    const digest = await withProgress(session, progressOf(flags, session.env), 'Copying', (events) =>
-      copyImage(from, to, flags, session, events),
-    );
+    const digest = await withTransportHint(flags.positionals, async () => {
+      const [source = '', destination = ''] = flags.positionals;
+      const [from, to] = [parseImageAddress(source), parseImageAddress(destination)];
+      checkWishes(from, to, flags);
+      await refuseBareFile(source, from);
+      return await withProgress(session, progressOf(flags, session.env), 'Copying', (events) =>
+        copyImage(from, to, flags, session, events),
+      );
+    });
     session.stdout.write(`${digest}\n`);
     return 0;
   },

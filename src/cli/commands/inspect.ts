@@ -32,22 +32,27 @@ export const inspect: Command = {
       session,
       () => {},
       async (wiring) => {
+        const inStore = async (name: string) => {
+          const store = await wiring.store();
+          const { target } = await store.useImage(name.replace(/^store:\/\//, ''), session.signal);
+          return describeImage(
+            await viewImage(store, target, platform, session.signal, { exactly: wanted !== undefined }),
+            await namesOf(store, target.digest),
+          );
+        };
         return await Promise.all(
           flags.positionals.map(async (name) => {
-            if (/^[a-z-]+:/.test(name)) {
-              const { explicitPlace, viewPlacedImage } = await import('../placed-image.ts');
+            if (!/^[a-z-]+:/.test(name)) return await inStore(name);
+            const [{ explicitPlace, viewPlacedImage }, { withTransportHint }] = await Promise.all([
+              import('../placed-image.ts'),
+              import('../ports/image-address.ts'),
+            ]);
+            return await withTransportHint([name], async () => {
               const place = explicitPlace(name);
-              if (place !== undefined) {
-                const names = place.kind === 'registry' ? [formatReference(place.reference)] : [];
-                return describeImage(await viewPlacedImage(wiring, place, platform, session.signal), names);
-              }
-            }
-            const store = await wiring.store();
-            const { target } = await store.useImage(name.replace(/^store:\/\//, ''), session.signal);
-            return describeImage(
-              await viewImage(store, target, platform, session.signal, { exactly: wanted !== undefined }),
-              await namesOf(store, target.digest),
-            );
+              if (place === undefined) return await inStore(name);
+              const names = place.kind === 'registry' ? [formatReference(place.reference)] : [];
+              return describeImage(await viewPlacedImage(wiring, place, platform, session.signal), names);
+            });
           }),
         );
       },

@@ -15,7 +15,7 @@ import {
 } from '../../image/index.ts';
 import type { Command } from '../command.ts';
 import { type CopySource, openCopySource } from '../ports/copy-places.ts';
-import { parseImageAddress } from '../ports/image-address.ts';
+import { parseImageAddress, withTransportHint } from '../ports/image-address.ts';
 import { withRegistry } from '../remote-image.ts';
 import { formatBytes, printable, type Style, styleFor, wantsColour } from '../style.ts';
 
@@ -38,11 +38,13 @@ export const tree: Command = {
   words: { least: 1, most: 1 },
   async run(flags, session) {
     const [word = ''] = flags.positionals;
-    const address = parseImageAddress(word);
     const style = styleFor(wantsColour(session.env, session.stdout.isTTY));
     const node = await withRegistry(session, async (wiring) => {
-      const source = await openCopySource(wiring, address, session.signal);
-      const target = await source.source.resolve(source.name, session.signal);
+      const { address, source, target } = await withTransportHint([word], async () => {
+        const address = parseImageAddress(word);
+        const source = await openCopySource(wiring, address, session.signal);
+        return { address, source, target: await source.source.resolve(source.name, session.signal) };
+      });
       const images = new ImageTree(source, { layers: flags.on('layers'), referrers: flags.on('referrers') }, style);
       const name = address.kind === 'registry' ? familiarReference(address.reference) : word;
       return await images.nodeOf(target, style.bold(printable(name)), session.signal);

@@ -27,7 +27,7 @@ import {
   selectPlatform,
 } from '../../image/index.ts';
 import type { LayerRef, Store } from '../../layers/index.ts';
-import { parseImageAddress } from './image-address.ts';
+import { parseImageAddress, withTransportHint } from './image-address.ts';
 import { FetchSteps } from './transfer-steps.ts';
 
 export interface BaseImageParts {
@@ -47,6 +47,12 @@ interface Origin {
   readonly source: () => Promise<BlobSource>;
 }
 
+interface ResolveBase {
+  readonly platform: Platform;
+  readonly pull: boolean;
+  readonly signal: AbortSignal;
+}
+
 export class WiredBaseImages implements BaseImages {
   readonly #parts: BaseImageParts;
   readonly #origins = new Map<Digest, Origin>();
@@ -58,10 +64,11 @@ export class WiredBaseImages implements BaseImages {
     this.#steps = new FetchSteps(parts.events, parts.now);
   }
 
-  async resolve(
-    text: string,
-    options: { readonly platform: Platform; readonly pull: boolean; readonly signal: AbortSignal },
-  ): Promise<ResolvedImage> {
+  resolve(text: string, options: ResolveBase): Promise<ResolvedImage> {
+    return withTransportHint([text], () => this.#resolve(text, options));
+  }
+
+  async #resolve(text: string, options: ResolveBase): Promise<ResolvedImage> {
     const { store } = this.#parts;
     const address = parseImageAddress(text);
     if (address.kind === 'store') {

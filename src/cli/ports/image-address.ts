@@ -2,7 +2,7 @@
  * Where an image is: a registry reference, the local store, or an address with a transport as skopeo (`oci:DIR:tag`) and
  * buildx (`oci-layout://DIR:tag`) write it.
  */
-import { TsbuildError } from '../../core/index.ts';
+import { isTsbuildError, nearest, TsbuildError } from '../../core/index.ts';
 import { familiarReference, isDigest, parseReference, type Reference } from '../../image/index.ts';
 
 export type ImageAddress =
@@ -15,6 +15,10 @@ export type ImageAddress =
       /** A tag or digest; undefined: the only image there. */
       readonly name: string | undefined;
     };
+
+/** What stands before a place. The last are written with `://` only, or they are names of images. */
+const transports = ['oci', 'oci-layout', 'oci-archive', 'docker-archive', 'docker-daemon'];
+const urlTransports = [...transports, 'docker', 'docker-image', 'store'];
 
 const fileTransports = {
   oci: 'oci-layout',
@@ -44,6 +48,28 @@ export function parseImageAddress(text: string): ImageAddress {
     default:
       return registryAddress(text);
   }
+}
+
+/**
+ * Work with places that people wrote. By the rules of names `oic:images` is an image of Docker Hub: when it fails, the hint
+ * asks whether a transport was meant.
+ */
+export async function withTransportHint<T>(words: readonly string[], work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const meant = words.map(mistypedTransport).find((word) => word !== undefined);
+    if (meant === undefined || !isTsbuildError(error) || !/^(registry|image|reference)-/.test(error.code)) throw error;
+    const { code, message, hint = '' } = error;
+    throw new TsbuildError({ code, message, hint: `Did you mean ${meant}? ${hint}`.trim(), cause: error });
+  }
+}
+
+function mistypedTransport(word: string): string | undefined {
+  const [, scheme = '', rest = ''] = /^([a-z][a-z-]*):(.+)$/s.exec(word) ?? [];
+  if (urlTransports.includes(scheme)) return undefined;
+  const meant = nearest(scheme, rest.startsWith('//') ? urlTransports : transports);
+  return meant === undefined ? undefined : `${meant}:${rest}`;
 }
 
 function registryAddress(text: string): ImageAddress {
