@@ -5,12 +5,14 @@
 import { type EventSink, hostPlatform, TsbuildError } from '../core/index.ts';
 import type { Platform } from '../image/index.ts';
 import { BuildSandbox } from './build-sandbox.ts';
+import { type CachedStep, StepCache } from './cache/index.ts';
 import { KeptCacheMounts } from './cache-mounts/index.ts';
 import { type ContextFiles, openContexts } from './contexts.ts';
 import { type Diagnostic, goBool, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
 import { withEpoch } from './epoch.ts';
 import { assembleImage, assembleIndex, checkDestinations, completeStore, deliver, nameImage } from './export/index.ts';
 import { findEmulators } from './foreign-platforms.ts';
+import { type ImageSteps, inlineAnnotation, KeptSteps } from './kept-steps/index.ts';
 import { type Outline, outlineOf, type Plan, type PlanOptions, planBuild, surveyStages } from './plan/index.ts';
 import { resolveBases } from './resolve-bases.ts';
 import { readSecret } from './secrets.ts';
@@ -39,10 +41,12 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   await using agents = await openAgents(request.ssh);
   const cacheMounts = new KeptCacheMounts(request, ports);
   cacheMounts.checkNames(plans);
+  const keptSteps = new KeptSteps(request, ports);
   await checkDestinations(request);
   const environment: SolveEnvironment = {
     request,
     store: ports.store,
+    steps: new StepCache(ports.store, keptSteps),
     sandbox,
     baseImages: ports.baseImages,
     events: ports.events,
@@ -55,10 +59,14 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     onRunFailed: ports.onRunFailed,
   };
   const images: (BuiltImage & Pick<StageResult, 'chain'>)[] = [];
+  const steps: ImageSteps[] = [];
   for (const [index, plan] of plans.entries()) {
     const results = await solvePlan(plan, environment, plans.length > 1 ? `${index}.` : '', ports.signal);
+    const made = stepsOf(plan, results);
+    steps.push(made);
     const image = await assembleImage(ports.store, plan.stages, results, {
       annotations: request.annotations,
+      ...(namesSteps(request) && { added: inlineAnnotation(made.own) }),
       ...(request.sourceDateEpoch !== undefined && { epoch: request.sourceDateEpoch }),
     });
     images.push({ ...image, chain: results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [] });
@@ -70,6 +78,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   await nameImage(ports, target, request.tags);
   await deliver({ images, target, request }, ports);
   await cacheMounts.leave();
+  await keptSteps.leave(steps);
   await contexts.save();
   emitWarnings(parsed, warnings, ports.events);
   await sandbox.close();
@@ -104,6 +113,18 @@ export async function checkRequest(
   const parsed = await readDockerfile(contexts);
   const isIgnored = await contexts.ignored(copiesFiles(parsed));
   return { parsed, warnings: collectWarnings(parsed, { buildArgs: request.buildArgs, isIgnored }) };
+}
+
+/** The image has the layers of its target, and of the stages that one begins with. */
+function stepsOf({ stages }: Plan, results: ReadonlyMap<number, StageResult>): ImageSteps {
+  const own: CachedStep[] = [];
+  let stage = stages.at(-1);
+  while (stage) {
+    own.unshift(...(results.get(stage.id)?.steps ?? []));
+    const { base } = stage;
+    stage = base.kind === 'stage' ? stages.find(({ id }) => id === base.stage) : undefined;
+  }
+  return { own, all: [...results.values()].flatMap((result) => result.steps) };
 }
 
 function copiesFiles({ stages }: ParsedDockerfile): boolean {
@@ -151,6 +172,11 @@ function planOptions(request: BuildRequest, targetPlatform: Platform): PlanOptio
     noCacheFilter: request.noCacheFilter,
     ...(request.target !== undefined && { target: request.target }),
   };
+}
+
+/** `--cache-to type=inline`, and the build argument docker has for it. */
+function namesSteps({ inlineCache, buildArgs }: BuildRequest): boolean {
+  return inlineCache || goBool(buildArgs.BUILDKIT_INLINE_CACHE ?? '') === true;
 }
 
 /** The build argument docker has to get an index even for one platform. */

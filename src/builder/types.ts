@@ -51,6 +51,33 @@ export interface ExportRequest {
   readonly deleteOthers?: boolean;
 }
 
+/** Where finished steps are kept for other machines. */
+export type StepCacheAddress =
+  /** A directory, which is or becomes an OCI image layout. */
+  | { readonly kind: 'local'; readonly path: string; readonly tag?: string }
+  /** A full repository name, `registry/repository`. */
+  | { readonly kind: 'registry'; readonly repository: string; readonly tag?: string };
+
+export interface StepCacheExport {
+  readonly to: StepCacheAddress;
+  /** `min`: the steps whose layers the image has; `max`: those of every stage. */
+  readonly mode: 'min' | 'max';
+  readonly compression?: Compression;
+  readonly compressionLevel?: number;
+  readonly forceCompression?: boolean;
+  /** A failure to write is a warning. */
+  readonly ignoreError: boolean;
+}
+
+/** Such a place, opened. */
+export interface StepCachePlace {
+  /** Undefined: there is nothing yet. */
+  readonly source: BlobSource | undefined;
+  readonly sink: () => Promise<BlobSink>;
+  /** Sees to it that a layer found here can be fetched when its bytes are needed. */
+  readonly adopt: (layer: LayerRef, signal: AbortSignal) => Promise<void>;
+}
+
 export type CacheMountPlace =
   /** A directory, which is or becomes an OCI image layout. */
   | { readonly kind: 'dir'; readonly path: string }
@@ -110,8 +137,11 @@ export interface BuildRequest {
   readonly exports: readonly ExportRequest[];
   /** Cache mounts that are kept elsewhere between builds. */
   readonly cacheMounts: readonly KeptCacheMount[];
-  readonly cacheFrom: readonly Readonly<Record<string, string>>[];
-  readonly cacheTo: readonly Readonly<Record<string, string>>[];
+  /** Asked in this order for steps that the local store has not. */
+  readonly cacheFrom: readonly StepCacheAddress[];
+  readonly cacheTo: readonly StepCacheExport[];
+  /** The image says which steps its layers are. */
+  readonly inlineCache: boolean;
   /** Seconds since 1970: from SOURCE_DATE_EPOCH in the environment or the build arguments. */
   readonly sourceDateEpoch?: number;
   /** The proxy variables of the environment, handed to RUN but kept out of keys and history. */
@@ -170,6 +200,8 @@ export interface BuildPorts {
   readonly signal: AbortSignal;
   /** Needed by requests with kept cache mounts. */
   readonly cachePlaces?: (place: CacheMountPlace) => Promise<CachePlace>;
+  /** Needed by requests with a step cache elsewhere. */
+  readonly stepCaches?: (address: StepCacheAddress) => Promise<StepCachePlace>;
   /** Where a person may look at a RUN that failed; the build goes on to fail when it settles. */
   readonly onRunFailed?: ((failure: FailedRun) => Promise<void>) | undefined;
 }

@@ -63,6 +63,8 @@ export async function buildWith(
         delivery,
         cachePlaces: async (place) =>
           (await import('./ports/cache-places.ts')).openCachePlace(place, wiring, session.signal),
+        stepCaches: async (address) =>
+          (await import('./ports/step-caches.ts')).openStepCache(address, wiring, baseImages, session.signal),
         events: patientUntilPlanned(logs.sink),
         now: session.now,
         stdout: session.stdoutStream,

@@ -28,6 +28,7 @@ export type ErrorCode =
   | 'build-run-failed'
   | 'shell-missing'
   | 'cache-mount-invalid'
+  | 'step-cache-invalid'
   | 'ssh-key-unusable'
   | 'build-dockerfile-missing'
   | 'build-platform-unsupported'

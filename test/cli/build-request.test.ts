@@ -68,6 +68,7 @@ describe('a build without flags', () => {
       cacheMounts: [],
       cacheFrom: [],
       cacheTo: [],
+      inlineCache: false,
       proxyEnv: {},
       gitEnv: {},
     });
@@ -176,8 +177,8 @@ const requestCases: readonly (readonly [words: readonly string[], expected: obje
     ['--cache-from', 'host/app:cache', '--cache-from', 'type=local,src=x'],
     {
       cacheFrom: [
-        { type: 'registry', ref: 'host/app:cache' },
-        { type: 'local', src: 'x' },
+        { kind: 'registry', repository: 'docker.io/host/app', tag: 'cache' },
+        { kind: 'local', path: 'x' },
       ],
     },
   ],
@@ -205,8 +206,26 @@ const requestCases: readonly (readonly [words: readonly string[], expected: obje
   ],
   [
     ['--cache-to', 'type=registry,ref=host/app:cache,mode=max'],
-    { cacheTo: [{ type: 'registry', ref: 'host/app:cache', mode: 'max' }] },
+    {
+      cacheTo: [
+        {
+          to: { kind: 'registry', repository: 'docker.io/host/app', tag: 'cache' },
+          mode: 'max',
+          ignoreError: false,
+        },
+      ],
+    },
   ],
+  [
+    ['--cache-to', 'host:5000/app', '--cache-to', 'type=local,dest=x,tag=y,compression=zstd,ignore-error=true'],
+    {
+      cacheTo: [
+        { to: { kind: 'registry', repository: 'host:5000/app' }, mode: 'min', ignoreError: false },
+        { to: { kind: 'local', path: 'x', tag: 'y' }, mode: 'min', compression: 'zstd', ignoreError: true },
+      ],
+    },
+  ],
+  [['--cache-to', 'type=inline'], { cacheTo: [], inlineCache: true }],
   [['--build-context', 'assets=FOLDER/assets'], { namedContexts: ['assets', 'directory'] }],
   [['--squash'], {}],
   [['--compress', '--rm', '--rm=false', '--force-rm'], {}],
@@ -482,6 +501,16 @@ const mistakes: readonly (readonly [words: readonly string[], message: string, h
     'Name a directory, docker-image://, oci-layout://, a git or an http URL.',
   ],
   [['--cache-to', 'type=registry'], '--cache-to: type=registry needs ref=', 'Add ref=NAME.'],
+  [
+    ['--cache-to', 'type=gha'],
+    '--cache-to: tsbuild keeps no steps with type=gha',
+    'Use type=local with a folder that actions/cache keeps, or type=registry,ref=ghcr.io/OWNER/NAME.',
+  ],
+  [
+    ['--cache-from', `app:${'x'.repeat(64)}`],
+    `--cache-from: "${'x'.repeat(64)}" cannot begin the tags of steps`,
+    'Use at most 63 of letters, digits, ".", "_" and "-".',
+  ],
   [['--call', 'chek'], '--call: "chek" is not one of build, check, outline, targets, plan', 'Did you mean check?'],
   [['--check', '--call=outline'], '--check: does not go with --call=outline', 'Give one of them.'],
   [

@@ -101,7 +101,7 @@ const values: readonly (readonly [string, (value: string) => readonly string[], 
     ['ref', 'mode', 'ignore-error', 'oci-mediatypes'],
   ],
   ['--cache-to first key', (value) => ['--cache-to', `${value}=registry`], ['type']],
-  ['--cache-from key', (value) => ['--cache-from', `type=local,${value}=x`], ['src', 'digest', 'tag']],
+  ['--cache-from key', (value) => ['--cache-from', `type=local,${value}=x`], ['src', 'tag']],
   ['--cache-to mode', (value) => ['--cache-to', `type=inline,mode=${value}`], ['min', 'max']],
   [
     '--cache-mount key',

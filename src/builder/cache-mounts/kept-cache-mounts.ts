@@ -16,21 +16,18 @@ import {
   serializeManifest,
 } from '../../image/index.ts';
 import { exportTree, type WrittenLayer } from '../../layers/index.ts';
+import { emptyDescriptor, putBytes, putEmptyConfig, resolveIfThere } from '../artifact.ts';
+import { internalStep } from '../internal-step.ts';
 import type { Plan } from '../plan/index.ts';
 import type { BuildPorts, BuildRequest, CacheMountPlace, CachePlace, KeptCacheMount } from '../types.ts';
 
 export const artifactType = 'application/vnd.tsbuild.cache-mount.v1';
 const diffIdAnnotation = 'dev.tsbuild.diff-id';
 
-/** Codes that say there is nothing yet, as before the first build. */
-const absent: ReadonlySet<string> = new Set(['image-not-found', 'registry-not-found', 'image-archive-invalid']);
-
 interface UsedCache {
   readonly folder: string;
   readonly lock: string | undefined;
 }
-
-const emptyConfig = Buffer.from('{}');
 
 export class KeptCacheMounts {
   readonly #kept: ReadonlyMap<string, KeptCacheMount>;
@@ -65,7 +62,7 @@ export class KeptCacheMounts {
     if (!kept?.from) return false;
     const { from } = kept;
     try {
-      return await this.#step(`import cache mount ${kept.id} from ${placeName(from)}`, () =>
+      return await internalStep(this.#ports, `import cache mount ${kept.id} from ${placeName(from)}`, () =>
         this.#import(from, folder, signal),
       );
     } catch (error) {
@@ -91,7 +88,9 @@ export class KeptCacheMounts {
       if (!kept?.to) continue;
       const { to } = kept;
       try {
-        await this.#step(`export cache mount ${kept.id} to ${placeName(to)}`, () => this.#export(to, used));
+        await internalStep(this.#ports, `export cache mount ${kept.id} to ${placeName(to)}`, () =>
+          this.#export(to, used),
+        );
       } catch (error) {
         if (!kept.ignoreError || !isTsbuildError(error) || this.#ports.signal.aborted) throw error;
         this.#notice('warning', `the cache mount ${kept.id} was not exported: ${error.message}`);
@@ -117,14 +116,13 @@ export class KeptCacheMounts {
     const before = await this.#find(place, signal).catch(() => undefined);
     if (before?.diffId === written.diffId) return;
     const layer = await store.compress(written, 'gzip', { signal });
-    const config = { ...describe(mediaTypes.ociEmpty, emptyConfig), data: emptyConfig.toString('base64') };
-    const manifest = manifestOf(config, layer, written.diffId);
+    const manifest = manifestOf(layer, written.diffId);
     const bytes = serializeManifest(manifest);
     const descriptor = describe(mediaTypes.ociManifest, bytes);
     const { sink, name, tidy } = await this.#open(place);
-    await sink.put(config, async () => once(emptyConfig), { signal });
+    await putEmptyConfig(sink, signal);
     await sink.put(layer, () => store.open(layer, signal), { signal });
-    await sink.put(descriptor, async () => once(bytes), { signal });
+    await putBytes(sink, descriptor, bytes, signal);
     await sink.tag(descriptor, name, signal);
     await tidy?.();
   }
@@ -142,37 +140,10 @@ export class KeptCacheMounts {
 
   async #find(place: CacheMountPlace, signal: AbortSignal) {
     const { source, name } = await this.#open(place);
-    let target: Descriptor;
-    try {
-      if (!source) return undefined;
-      target = await source.resolve(name, signal);
-    } catch (error) {
-      if (isTsbuildError(error) && absent.has(error.code)) return undefined;
-      throw error;
-    }
+    const target = source && (await resolveIfThere(source, name, signal));
+    if (!target) return undefined;
     const manifest = parseManifest(await readManifest(source, target, signal), target.mediaType);
     return { source, ...cacheOf(manifest, placeName(place)) };
-  }
-
-  async #step<T>(title: string, work: () => Promise<T>): Promise<T> {
-    const { events, now } = this.#ports;
-    const started = now();
-    events({ kind: 'step-started', step: { id: title, title: `[internal] ${title}` } });
-    try {
-      const result = await work();
-      events({ kind: 'step-finished', id: title, outcome: 'done', milliseconds: now() - started });
-      return result;
-    } catch (error) {
-      const milliseconds = now() - started;
-      events({
-        kind: 'step-finished',
-        id: title,
-        outcome: 'failed',
-        milliseconds,
-        ...(isTsbuildError(error) && { error }),
-      });
-      throw error;
-    }
   }
 
   async #open(place: CacheMountPlace): Promise<CachePlace> {
@@ -186,12 +157,12 @@ export class KeptCacheMounts {
   }
 }
 
-function manifestOf(config: Descriptor, layer: Descriptor, diffId: Digest): ImageManifest {
+function manifestOf(layer: Descriptor, diffId: Digest): ImageManifest {
   return {
     kind: 'manifest',
     mediaType: mediaTypes.ociManifest,
     artifactType,
-    config,
+    config: emptyDescriptor,
     layers: [layer],
     annotations: { [diffIdAnnotation]: diffId },
   };
@@ -212,8 +183,4 @@ function cacheOf(manifest: ReturnType<typeof parseManifest>, place: string): { l
 
 function placeName(place: CacheMountPlace): string {
   return place.kind === 'dir' ? place.path : place.reference;
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

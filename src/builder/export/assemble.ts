@@ -25,7 +25,12 @@ export async function assembleImage(
   store: Store,
   stages: readonly PlannedStage[],
   results: ReadonlyMap<number, StageResult>,
-  options: { readonly epoch?: number; readonly annotations: readonly Annotation[] },
+  options: {
+    readonly epoch?: number;
+    readonly annotations: readonly Annotation[];
+    /** Of tsbuild's own. */
+    readonly added?: Readonly<Record<string, string>>;
+  },
 ): Promise<BuiltImage> {
   const target = stages.at(-1);
   const result = target && results.get(target.id);
@@ -38,7 +43,7 @@ export async function assembleImage(
     config: configDescriptor,
     // One manifest does not mix Docker's and OCI's names for the same thing.
     layers: result.chain.map(({ blob }) => ({ ...blob, mediaType: toOciLayerType(blob.mediaType) })),
-    ...annotationsMember(undefined, annotationsFor(options.annotations, 'manifest', target.platform)),
+    ...annotationsMember(options.added, annotationsFor(options.annotations, 'manifest', target.platform)),
   });
   return {
     platform: target.platform,
@@ -100,9 +105,9 @@ function fullHistory(
   // An entry without a layer is as old as what it stands on, so that a cached build has the same ID as the first.
   let time =
     inherited.at(-1)?.created ?? (base.kind === 'image' ? base.image.config.created : undefined) ?? epochTime(0);
-  const created = results.get(target.id)?.created ?? [];
+  const steps = results.get(target.id)?.steps ?? [];
   const own = target.history.map(({ createdBy, step }): HistoryEntry => {
-    const made = step === undefined ? undefined : created[step];
+    const made = step === undefined ? undefined : steps[step]?.created;
     time = epoch === undefined ? (made ?? time) : epochTime(epoch);
     return {
       created: time,

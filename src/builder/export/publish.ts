@@ -18,24 +18,28 @@ import {
   toDockerLayerType,
   toOciLayerType,
 } from '../../image/index.ts';
-import type { Store } from '../../layers/index.ts';
+import type { LayerRef, Store } from '../../layers/index.ts';
 import type { Annotation } from '../types.ts';
 import { annotationsFor, annotationsMember } from './annotations.ts';
 
-export interface PublishOptions {
+/** The form a layer is to have. */
+export interface LayerForm {
   readonly compression?: Compression;
   readonly level?: number;
   /** Also recompress what is compressed already; without it only uncompressed layers change. */
   readonly force?: boolean;
+  /** Makes the blob of a layer that was never needed locally present; called only when its bytes are. */
+  readonly ensure: (layer: Descriptor, signal: AbortSignal) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+export interface PublishOptions extends LayerForm {
   /** False: Docker's media types. Default: as they are. */
   readonly ociMediaTypes?: boolean;
   /** Added to those that are there. */
   readonly annotations?: readonly Annotation[];
   /** Of a manifest that stands in no index. */
   readonly platform?: Platform;
-  /** Makes the blob of a layer that was never needed locally present; called only when its bytes are. */
-  readonly ensure: (layer: Descriptor, signal: AbortSignal) => Promise<void>;
-  readonly signal: AbortSignal;
 }
 
 /** The descriptor of the published form of a manifest or index of the store; itself when nothing has to change. */
@@ -65,26 +69,34 @@ export async function publishImage(store: Store, target: Descriptor, options: Pu
   return published === document ? target : store.putBytes(published.mediaType, serializeManifest(published));
 }
 
+/** One layer in the form asked for; itself when it has that, or is compressed and need not be `force`d. */
+export async function publishLayer(
+  store: Store,
+  layer: LayerRef,
+  { compression = 'gzip', level, force = false, ensure, signal }: LayerForm,
+): Promise<Descriptor> {
+  if (!mustChange(layer.blob, compression, force)) return layer.blob;
+  await ensure(layer.blob, signal);
+  return store.compress(layer, compression, { signal, ...(level !== undefined && { level }) });
+}
+
+function mustChange({ mediaType }: Descriptor, compression: Compression, force: boolean): boolean {
+  const current = layerCompression(mediaType);
+  return current !== undefined && current !== compression && (current === 'uncompressed' || force);
+}
+
 async function publishManifest(store: Store, document: ImageManifest, options: PublishOptions): Promise<ImageManifest> {
-  const { compression = 'gzip', signal } = options;
-  const mustChange = (layer: Descriptor) => {
-    const current = layerCompression(layer.mediaType);
-    return current !== undefined && current !== compression && (current === 'uncompressed' || options.force === true);
-  };
+  const { compression = 'gzip', force = false, signal } = options;
+  const changes = document.layers.some((layer) => mustChange(layer, compression, force));
   const docker = options.ociMediaTypes === false;
   const added = annotationsFor(options.annotations ?? [], 'manifest', options.platform);
-  if (!document.layers.some(mustChange) && !docker && Object.keys(added).length === 0) return document;
+  if (!changes && !docker && Object.keys(added).length === 0) return document;
   const config = parseImageConfig(await readBlob(store, document.config, signal));
   const layers = await allOrNothing(
     signal,
     document.layers.map((layer, index) => async (inner) => {
       const diffId = config.rootfs.diff_ids[index];
-      if (!mustChange(layer) || diffId === undefined) return layer;
-      await options.ensure(layer, inner);
-      return store.compress({ diffId, blob: layer }, compression, {
-        signal: inner,
-        ...(options.level !== undefined && { level: options.level }),
-      });
+      return diffId === undefined ? layer : publishLayer(store, { diffId, blob: layer }, { ...options, signal: inner });
     }),
   );
   return {

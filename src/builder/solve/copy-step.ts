@@ -103,7 +103,9 @@ class Copying {
     const { source, selection } = await this.#select();
     const { environment, signal } = this.#context;
     const files = selectionFiles(selection);
-    if (source.memo && isMostOf(files, selectedFiles(selection))) await this.write();
+    // What another machine may have done is not packed before that is known: the layers beneath would be fetched for it.
+    const isDoneHere = environment.request.cacheFrom.length === 0;
+    if (isDoneHere && source.memo && isMostOf(files, selectedFiles(selection))) await this.write();
     const packed = this.#packed?.digests ?? noDigests;
     const others: TreeEntry[] = [];
     for (const entry of files) {

@@ -15,7 +15,7 @@ import {
 } from '../../core/index.ts';
 import { chainIdOf } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
-import { type CachedStep, lookUpStep, rememberStep, stepKey } from '../cache/index.ts';
+import { type CachedStep, stepKey } from '../cache/index.ts';
 import type { Operation, Plan, PlannedStage, Step, TreeSource } from '../plan/index.ts';
 import { rfc3339 } from '../rfc3339.ts';
 import { copyStep } from './copy-step.ts';
@@ -115,7 +115,7 @@ export async function solvePlan(
   const solveStage = async (stage: PlannedStage, inner: AbortSignal): Promise<StageResult> => {
     let chain = await baseChain(stage, inner);
     let belowDigest = chainDigest(chain);
-    const created: string[] = [];
+    const steps: CachedStep[] = [];
     for (const [index, step] of stage.steps.entries()) {
       const info: StepInfo = { id: stepId(prefix, stage, index), title: step.title, source: step.location };
       // A step starts when what it reads from is there, so that its time is its own.
@@ -140,9 +140,9 @@ export async function solvePlan(
       if (done.cached && step.operation.kind === 'run') environment.sandbox.leave();
       chain = [...chain, done.layer];
       belowDigest = chainIdOf(belowDigest ?? undefined, done.layer.diffId);
-      created.push(done.created);
+      steps.push(done);
     }
-    const result = { chain, created };
+    const result = { chain, steps };
     results.set(stage.id, result);
     return result;
   };
@@ -154,24 +154,25 @@ export async function solvePlan(
       stepKey({ operation: work.operation, below: work.dependsOnBelow ? belowDigest : null, inputs, platform });
     const keys = [keyOf(work.inputs)];
     if (!ignoreCache) {
-      const found = await lookUpStep(store, keys[0] ?? '', context.signal);
+      const found = await environment.steps.lookUp(keys[0] ?? '', context.signal);
       if (found.kind === 'hit') return { ...found, cached: true };
     }
     if (work.narrowInputs) {
       const narrow = keyOf(await work.narrowInputs());
-      const found = ignoreCache ? undefined : await lookUpStep(store, narrow, context.signal);
-      if (found?.kind === 'hit') {
-        await rememberStep(store, keys[0] ?? '', found);
-        return { ...found, cached: true };
-      }
       keys.push(narrow);
+      const found = ignoreCache ? undefined : await environment.steps.lookUp(narrow, context.signal);
+      if (found?.kind === 'hit') {
+        const known = { ...found, keys };
+        await environment.steps.remember(known);
+        return { ...known, cached: true };
+      }
     }
     const shared = underway.get(keys[0] ?? '');
     if (shared) return { ...(await shared), cached: true };
     const doing = limiter.run(context.signal, async () => {
       const layer = await work.execute();
-      const done: CachedStep = { layer, created: createdTime(environment) };
-      for (const key of keys) await rememberStep(store, key, done);
+      const done: CachedStep = { layer, created: createdTime(environment), keys };
+      await environment.steps.remember(done);
       return done;
     });
     underway.set(keys[0] ?? '', doing);

@@ -3,6 +3,7 @@ import type { EventSink, StepId } from '../../core/index.ts';
 import { chainIds, type Digest, type Platform } from '../../image/index.ts';
 import type { LayerRef, Store, Tree } from '../../layers/index.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
+import type { CachedStep, StepCache } from '../cache/index.ts';
 import type { KeptCacheMounts } from '../cache-mounts/index.ts';
 import type { HashMemo } from '../context/index.ts';
 import type { Emulators } from '../foreign-platforms.ts';
@@ -20,8 +21,7 @@ export function chainDigest(chain: Chain): Digest | null {
 /** A stage that was built. */
 export interface StageResult {
   readonly chain: Chain;
-  /** For the n-th step: when its layer was made, RFC 3339. */
-  readonly created: readonly string[];
+  readonly steps: readonly CachedStep[];
 }
 
 /** A tree that COPY and mounts read, with what names its content. */
@@ -47,6 +47,7 @@ export interface KnownSelections {
 export interface SolveEnvironment {
   readonly request: BuildRequest;
   readonly store: Store;
+  readonly steps: StepCache;
   readonly sandbox: {
     open(): Promise<Sandbox>;
     /** Of each RUN once, when its command has succeeded or its layer was found. */

@@ -10,7 +10,6 @@ import { parseAnnotation } from './annotations.ts';
 import { type Attestation, parseAttestations } from './attestations.ts';
 import { buildFlags } from './build-flags.ts';
 import { parseCacheMount } from './cache-mount.ts';
-import { type CacheSpec, parseCacheSpec } from './cache-spec.ts';
 import { parseContext, parseNamedContext } from './context.ts';
 import { parseCsv, splitAssignment } from './csv.ts';
 import { invalidFlag, oneOf, type ParsedFlags, parseFlags } from './flag.ts';
@@ -18,6 +17,7 @@ import { parseLimits } from './limits.ts';
 import { parseOutputs } from './outputs.ts';
 import { type ProgressKind, progressKinds } from './progress-flag.ts';
 import { type Environment, parseSecret, parseSsh } from './secrets.ts';
+import { parseCacheFrom, parseCacheTo } from './step-cache.ts';
 
 const callMethods = ['build', 'check', 'outline', 'targets', 'plan'] as const;
 export type CallMethod = (typeof callMethods)[number];
@@ -80,6 +80,7 @@ export async function readBuildFlags(
       'Give one of them a path.',
     );
   }
+  const cacheTo = flags.all('cache-to').filter(Boolean).map(parseCacheTo);
   const buildArgs = buildArguments(flags, around);
   const epoch = sourceDateEpoch(buildArgs, around.env);
   if (epoch !== undefined) buildArgs.SOURCE_DATE_EPOCH = String(epoch);
@@ -134,8 +135,9 @@ export async function readBuildFlags(
       hostPlatform: around.hostPlatform,
     }),
     cacheMounts: flags.all('cache-mount').map(parseCacheMount),
-    cacheFrom: cacheSpecs('--cache-from', flags),
-    cacheTo: cacheSpecs('--cache-to', flags),
+    cacheFrom: flags.all('cache-from').filter(Boolean).map(parseCacheFrom),
+    cacheTo: cacheTo.filter((one) => one !== 'inline'),
+    inlineCache: cacheTo.includes('inline'),
     ...(epoch !== undefined && { sourceDateEpoch: epoch }),
     proxyEnv: chosenVariables(around.env, proxyNames),
     gitEnv: chosenVariables(around.env, gitNames),
@@ -144,11 +146,6 @@ export async function readBuildFlags(
   checkIndexAnnotations(request);
   if (flags.on('squash')) warnings.push('--squash does nothing: layers stay as the Dockerfile makes them');
   if (flags.given('security-opt')) warnings.push('--security-opt does nothing: see --allow and --isolation');
-  if (request.cacheFrom.length + request.cacheTo.length > 0) {
-    warnings.push(
-      'this version of tsbuild uses the cache of the local store only: --cache-from and --cache-to do nothing',
-    );
-  }
   const attestations = parseAttestations(flags);
   if (attestations.length > 0) warnings.push('attestations are not attached by this version of tsbuild');
   const quiet = flags.on('quiet');
@@ -277,13 +274,6 @@ function isolation(flags: ParsedFlags, warnings: string[]): BuildRequest['isolat
 
 export function rungOf(flags: ParsedFlags): BuildRequest['isolation'] {
   return oneOf('--isolation', flags.text('isolation') || 'auto', rungs);
-}
-
-function cacheSpecs(flag: '--cache-from' | '--cache-to', flags: ParsedFlags): CacheSpec[] {
-  return flags
-    .all(flag.slice(2))
-    .filter(Boolean)
-    .map((text) => parseCacheSpec(flag, text));
 }
 
 function onError(

@@ -7,6 +7,7 @@ import { type Platform, parseReference } from '../../image/index.ts';
 import { parseAnnotationKey } from './annotations.ts';
 import { parseKeyValues } from './csv.ts';
 import { invalidFlag, knownKey, oneOf, parseBoolean } from './flag.ts';
+import { parseLayerForm } from './layer-form.ts';
 
 const flag = '--output';
 const kinds = ['local', 'tar', 'oci', 'docker', 'image', 'registry'] as const;
@@ -97,7 +98,6 @@ function fromFields(text: string, fields: ReturnType<typeof parseKeyValues>, hos
     return value === undefined ? undefined : parseBoolean(`${flag} ${key}`, value);
   };
   const kind = oneOf(flag, type, kinds);
-  const compression = values.get('compression');
   const mode = values.get('mode');
   return withoutUndefined({
     kind,
@@ -105,9 +105,7 @@ function fromFields(text: string, fields: ReturnType<typeof parseKeyValues>, hos
     names: names.length > 0 ? names : undefined,
     push: kind === 'registry' ? (on('push') ?? true) : on('push'),
     pushByDigest: on('push-by-digest'),
-    compression: compression === undefined ? undefined : compressionOf(compression),
-    compressionLevel: level(values.get('compression-level'), compression),
-    forceCompression: on('force-compression'),
+    ...parseLayerForm(flag, (key) => values.get(key)),
     ociMediaTypes: on('oci-mediatypes'),
     rewriteTimestamp: on('rewrite-timestamp'),
     annotations: annotations.length > 0 ? annotations : undefined,
@@ -134,21 +132,6 @@ function checkDestination(request: ExportRequest, stdoutIsTerminal: boolean): Ex
     );
   }
   return target === undefined ? request : { ...request, destination: target };
-}
-
-function compressionOf(value: string): 'uncompressed' | 'gzip' | 'zstd' {
-  if (value === 'estargz') {
-    throw invalidFlag(`${flag} compression`, 'estargz is not supported', 'Use gzip: every engine reads it.');
-  }
-  return oneOf(`${flag} compression`, value, ['uncompressed', 'gzip', 'zstd']);
-}
-
-function level(value: string | undefined, compression: string | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  const most = compression === 'zstd' ? 22 : 9;
-  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
-  if (!(number <= most)) throw invalidFlag(`${flag} compression-level`, `${JSON.stringify(value)} is not 0 to ${most}`);
-  return number;
 }
 
 function withoutUndefined<T extends object>(value: { [K in keyof T]: T[K] | undefined }): T {

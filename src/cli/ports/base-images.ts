@@ -53,6 +53,9 @@ interface ResolveBase {
   readonly signal: AbortSignal;
 }
 
+/** Of one blob: the latest. */
+const rememberedRepositories = 4;
+
 export class WiredBaseImages implements BaseImages {
   readonly #parts: BaseImageParts;
   readonly #origins = new Map<Digest, Origin>();
@@ -107,6 +110,31 @@ export class WiredBaseImages implements BaseImages {
     const running = this.#fetches.get(digest) ?? this.#fetch(layer, signal).finally(() => this.#fetches.delete(digest));
     this.#fetches.set(digest, running);
     return running;
+  }
+
+  /** Layers that a repository is known to have: they are fetched from there when their bytes are needed. */
+  async adopt(
+    layers: readonly LayerRef[],
+    { reference, source }: { readonly reference: Reference; readonly source: BlobSource },
+  ): Promise<void> {
+    this.#remember(layers, { image: repositoryName(reference), source: async () => source });
+    await this.recordIn(
+      reference,
+      layers.map(({ blob }) => blob.digest),
+    );
+  }
+
+  /** For later commands, which may have to fetch or mount a layer that this one leaves at the registry. */
+  async recordIn(reference: Reference, layers: readonly Digest[]): Promise<void> {
+    const here = repositoryName(reference);
+    await Promise.all(
+      layers.map(async (digest) => {
+        const known = await this.knownIn(digest);
+        if (known.includes(here)) return;
+        const repositories = [here, ...known].slice(0, rememberedRepositories);
+        await this.#parts.store.putRecord('origins', digestHex(digest), { repositories });
+      }),
+    );
   }
 
   /** Registry repositories known to hold a blob, for mounts. */
@@ -164,7 +192,10 @@ export class WiredBaseImages implements BaseImages {
     const image = await this.#describe(text, chosen, store, signal);
     if (!isIndexType(target.mediaType) && platformMatch(platform, image.platform) === 0 && reference) return undefined;
     if (reference) {
-      this.#remember(image, { image: familiarReference(reference), source: () => this.#parts.repository(reference) });
+      this.#remember(image.layers, {
+        image: familiarReference(reference),
+        source: () => this.#parts.repository(reference),
+      });
     }
     return image;
   }
@@ -188,8 +219,13 @@ export class WiredBaseImages implements BaseImages {
     await store.putBytes(chosen.descriptor.mediaType, chosen.bytes);
     if (chosen.indexBytes) await store.putBytes(target.mediaType, chosen.indexBytes);
     const image = await this.#describe(text, chosen, store, signal);
-    this.#remember(image, { image: from.name, source: async () => source });
-    if (reference) await this.#record(image, reference);
+    this.#remember(image.layers, { image: from.name, source: async () => source });
+    if (reference) {
+      await this.recordIn(
+        reference,
+        image.layers.map(({ blob }) => blob.digest),
+      );
+    }
     return image;
   }
 
@@ -245,17 +281,8 @@ export class WiredBaseImages implements BaseImages {
     };
   }
 
-  #remember(image: ResolvedImage, origin: Origin): void {
-    for (const { blob } of image.layers) this.#origins.set(blob.digest, origin);
-  }
-
-  /** For later commands, which may have to fetch or mount a layer that this one leaves at the registry. */
-  async #record(image: ResolvedImage, reference: Reference): Promise<void> {
-    const repositories = [repositoryName(reference)];
-    const { store } = this.#parts;
-    await Promise.all(
-      image.layers.map(({ blob }) => store.putRecord('origins', digestHex(blob.digest), { repositories })),
-    );
+  #remember(layers: readonly LayerRef[], origin: Origin): void {
+    for (const { blob } of layers) this.#origins.set(blob.digest, origin);
   }
 }
 

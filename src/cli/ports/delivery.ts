@@ -62,6 +62,7 @@ export class WiredDelivery implements Delivery {
         onBlob: step.onBlob,
       });
       if (!options.byDigest) await repository.tag(target, reference.tag ?? 'latest', options.signal);
+      await this.#parts.baseImages.recordIn(reference, [...known.keys()]);
     });
     this.#pushed.set(name, target);
   }

@@ -65,6 +65,7 @@ async function solve(store: string, text: string, change: Partial<BuildRequest> 
         exports: [],
         cacheFrom: [],
         cacheTo: [],
+        inlineCache: false,
         cacheMounts: [],
         proxyEnv: {},
         ...change,

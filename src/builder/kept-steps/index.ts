@@ -1,0 +1,2 @@
+export * from './inline-steps.ts';
+export * from './kept-steps.ts';
