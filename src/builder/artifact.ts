@@ -13,14 +13,14 @@ export const emptyDescriptor: Descriptor = {
 /** Codes that say there is nothing of that name, or nothing at all yet. */
 const absent: ReadonlySet<string> = new Set(['image-not-found', 'registry-not-found', 'image-archive-invalid']);
 
-/** Undefined when nothing has the name. */
+/** For whoever reads it next. Undefined when nothing has the name. */
 export async function resolveIfThere(
   source: BlobSource,
   name: string,
   signal: AbortSignal,
 ): Promise<Descriptor | undefined> {
   try {
-    return await source.resolve(name, signal);
+    return await source.resolve(name, signal, { alsoRead: true });
   } catch (error) {
     if (isTsbuildError(error) && absent.has(error.code)) return undefined;
     throw error;
