@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /**
- * Starts the program (`main.ts`, one bundle) with the machine code V8 made of it when the same command last ran: reading
- * that is several times faster than compiling the bundle again. So does undici, when the program asks for it. The code
- * lies beside each bundle, one file per command, for each command uses other parts; where the folder cannot be written,
- * every start compiles.
+ * Starts the program (`main.ts`: one bundle, and a smaller one for commands that only ask something) with the machine code
+ * V8 made of it when the same command last ran: reading that is several times faster than compiling the bundle again. So
+ * does undici, when the program asks for it. The code lies beside each bundle, one file per command, for each command uses
+ * other parts; where the folder cannot be written, every start compiles.
  * Invariant: the code is taken only by the bundle, the Node version and the V8 flags that made it. A bundle's name holds
  * its digest, the code's name the version; V8 itself refuses other flags and files cut short; and the file is synced before
  * it has its name, so that a power loss leaves none with holes.
@@ -14,12 +14,14 @@ import { Script } from 'node:vm';
 import { commandNamed } from './command-names.ts';
 import { compileWasmOnce, endPatience } from './engine-flags.ts';
 
-/** The file name of the program, which is one function expression; the build sets it. */
+/** File names of the program and of the one for `QUERIES`, each one function expression; the build sets them. */
 declare const PROGRAM: string;
+declare const QUERY: string;
+declare const QUERIES: readonly string[];
 
 compileWasmOnce();
 const command = commandNamed(process.argv[2] ?? '') ?? 'build';
-const program = join(__dirname, PROGRAM);
+const program = join(__dirname, QUERIES.includes(command) ? QUERY : PROGRAM);
 const partsOfUndici = new Map<string, { exports: unknown }>();
 
 load(program, (text) => text)(requireBundle, program);

@@ -76,7 +76,7 @@ test('so do commands that speak to a registry, and the part that does', async ()
     codes()
       .map((name) => name.replace(/-.*\.(\w+)\.code/, ' $1'))
       .sort(),
-  ).toEqual(['program build', 'program digest', 'undici build', 'undici digest']);
+  ).toEqual(['program build', 'query digest', 'undici build', 'undici digest']);
   const kept = inodes();
   writeFileSync(join(work, 'Dockerfile'), `FROM ${image}\nLABEL a=c\n`);
   expect((await command('build', '-q', '--push', '-t', `${image}2`, work)).code).toBe(0);
