@@ -3,7 +3,7 @@
  * of version 2 is decided when it starts.
  */
 import { accessSync, constants, existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { hostFacts, readText } from './host-facts.ts';
+import { hostFacts, namesIn, readText } from './host-facts.ts';
 
 export interface ControlGroupFiles {
   /** Whether this process is the machine's own root. */
@@ -13,6 +13,8 @@ export interface ControlGroupFiles {
   /** '' when it cannot be read. */
   read(path: string): string;
   exists(path: string): boolean;
+  /** Names of the groups in a group, and of its files. */
+  children(directory: string): readonly string[];
   /** Whether this process may make a group in it. */
   writable(directory: string): boolean;
   /** @throws Error of the kernel */
@@ -31,6 +33,7 @@ export function machineControlGroups(): ControlGroupFiles {
     user: initialUserNamespace ? uid : Number(readText('/proc/self/uid_map').trim().split(/\s+/)[1]),
     read: readText,
     exists: existsSync,
+    children: namesIn,
     writable(directory) {
       try {
         accessSync(directory, constants.W_OK);

@@ -1,6 +1,7 @@
 /**
  * Limits on memory, processors and processes, through control groups of version 1, version 2, or both at once.
- * Invariant: a step without such a limit touches no control group; a group that was made is removed after its step.
+ * Invariant: a step without such a limit touches no control group; a group that was made is removed after its step, or, when
+ * tsbuild was killed during it, by the next one that makes one there.
  */
 import { dirname, join, resolve } from 'node:path';
 import { systemErrorCode, TsbuildError } from '../core/index.ts';
@@ -23,10 +24,12 @@ interface Place {
   readonly directory: string;
 }
 
-/**
- * @param name unique among the running steps of this machine
- * @throws TsbuildError `sandbox-limit-failed`
- */
+/** A name for a group that no other step of this machine has. @param step of this process */
+export function controlGroupName(step: number): string {
+  return `tsbuild-${process.pid}-${Date.now().toString(36)}-${step}`;
+}
+
+/** @throws TsbuildError `sandbox-limit-failed` */
 export function makeControlGroup(
   limits: StepLimits,
   name: string,
@@ -44,6 +47,7 @@ export function makeControlGroup(
       const parent = parentOf(files, controller, limits.cgroupParent);
       const directory = join(parent.directory, name);
       if (!made.includes(directory)) {
+        removeAbandoned(files, parent.directory);
         files.make(directory);
         made.push(directory);
       }
@@ -64,6 +68,9 @@ export function makeControlGroup(
     },
   };
 }
+
+/** Milliseconds. */
+const youngestAbandoned = 60_000;
 
 /** Where groups for a controller are made: below this process's own, or below `--cgroup-parent`. */
 function parentOf(
@@ -196,6 +203,18 @@ function apply(files: ControlGroupFiles, directory: string, { file, value, optio
 function killsOf(files: ControlGroupFiles, { version, directory }: Place): number {
   const text = files.read(join(directory, version === 1 ? 'memory.oom_control' : 'memory.events'));
   return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
+}
+
+/**
+ * What a tsbuild that was killed left behind. A group with members is not removed; one that was made a moment ago has none
+ * yet, and a process that is not seen from here may have made it.
+ */
+function removeAbandoned(files: ControlGroupFiles, parent: string): void {
+  for (const name of files.children(parent)) {
+    const [, pid, made = ''] = /^tsbuild-(\d+)-([0-9a-z]+)-\d+$/.exec(name) ?? [];
+    if (pid === undefined || files.exists(`/proc/${pid}`)) continue;
+    if (Date.now() - Number.parseInt(made, 36) > youngestAbandoned) removeNow(files, join(parent, name));
+  }
 }
 
 function removeNow(files: ControlGroupFiles, directory: string): boolean {

@@ -2,7 +2,7 @@
  * What this machine and this process allow, read from procfs: the cheap part of a probe.
  * Invariant: reading never fails; what cannot be read is reported as absent.
  */
-import { accessSync, constants, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 
 export interface HostFacts {
@@ -43,6 +43,15 @@ export function readText(path: string): string {
     return readFileSync(path, 'utf8');
   } catch {
     return '';
+  }
+}
+
+/** None when it cannot be read. */
+export function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
   }
 }
 

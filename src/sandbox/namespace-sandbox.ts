@@ -4,7 +4,7 @@
  */
 import { cancelled, distPath, type EventSink, TsbuildError, throwIfAborted } from '../core/index.ts';
 import { runAttached } from './attached-step.ts';
-import { type ControlGroup, makeControlGroup } from './control-groups.ts';
+import { type ControlGroup, controlGroupName, makeControlGroup } from './control-groups.ts';
 import { encodeSpec, serverMode } from './encode-spec.ts';
 import { hostsFile, resolvConf } from './etc-files.ts';
 import { execMessage, failureOf } from './failures.ts';
@@ -60,7 +60,7 @@ export class NamespaceSandbox implements Sandbox {
     const network = await this.#network(step.network);
     throwIfAborted(options.signal);
     const { rung, singleId, graceMilliseconds = 2000, legacyMounts = false } = this.#options;
-    const group = makeControlGroup(step.limits, `tsbuild-${process.pid}-${Date.now().toString(36)}-${this.#steps++}`);
+    const group = makeControlGroup(step.limits, controlGroupName(this.#steps++));
     let sockets: Awaited<ReturnType<typeof forwardSockets>> | undefined;
     try {
       sockets = await forwardSockets(step.mounts);

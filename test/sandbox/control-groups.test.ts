@@ -143,6 +143,23 @@ test('an ordinary user: where only the own group was delegated, its members make
   expect(group?.joinFiles).toEqual([`${scope}/step/cgroup.procs`]);
 });
 
+test('groups that a killed tsbuild left are removed by the next that makes one, no others', () => {
+  const [long, moment] = [Date.now() - 3_600_000, Date.now() - 1000].map((time) => time.toString(36));
+  const nobody = 2 ** 30;
+  const left = `tsbuild-${nobody}-${long}-0`;
+  const others = [
+    `tsbuild-${nobody}-${moment}-0`,
+    `tsbuild-1-${long}-0`,
+    'tsbuild-members',
+    `other-${nobody}-${long}-0`,
+  ];
+  const groups = Object.fromEntries([left, ...others].map((name) => [`${root}/${name}`, []]));
+  const files = fakeControlGroups({ ...version2, groups });
+  files.say('/proc/1', '');
+  makeControlGroup({ pids: 1 }, 'step', files);
+  expect(files.removed).toEqual([`${root}/${left}`]);
+});
+
 test('a container of version 2: the processes of its top group make room', () => {
   const { files } = make({ ...version2, own: '0::/\n', groups: { [root]: ['1', '9'] } }, { pids: 1 });
   expect(files.written).toEqual([

@@ -2,7 +2,7 @@
  * Control groups in memory, with the rules of the kernel that matter to who makes groups (cgroups(7)): in version 2 a
  * controller is there only where the parent enables it, and no group has both members and controllers for children.
  */
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { ControlGroupFiles } from '../../../src/sandbox/control-group-files.ts';
 
 export interface FakeMachine {
@@ -61,6 +61,7 @@ export function fakeControlGroups(machine: FakeMachine): FakeControlGroups {
     say: (path, text) => void files.set(path, text),
     read: (path) => files.get(path) ?? '',
     exists: (path) => files.has(path) || directories.has(dirname(path)),
+    children: (directory) => [...directories].filter((at) => dirname(at) === directory).map((at) => basename(at)),
     writable(directory) {
       try {
         check(directory);
