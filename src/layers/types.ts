@@ -72,6 +72,15 @@ export interface WriteLayerOptions {
   readonly latestMtime?: bigint;
   /** Also return the sha256 of every file's content. */
   readonly hashFiles?: boolean;
+  /** It will be asked for: `compress` is begun while the layer is written. */
+  readonly form?: LayerForm;
+}
+
+/** A compressed form of a layer. */
+export interface LayerForm {
+  readonly compression: Exclude<Compression, 'uncompressed'>;
+  /** Default: that of `compress`. */
+  readonly level?: number;
 }
 
 /** A layer that is in the store, uncompressed: `blob.digest === diffId`. */
@@ -117,6 +126,8 @@ export interface SnapshotDraft {
     readonly signal: AbortSignal;
     readonly lowers: readonly string[];
     readonly latestMtime?: bigint;
+    /** As in WriteLayerOptions. */
+    readonly form?: LayerForm;
   }): Promise<WrittenLayer>;
   /** Makes it the snapshot of a chain ID; when another process was first, that one stays and this one is removed. */
   commit(chainId: Digest): Promise<void>;
@@ -140,7 +151,11 @@ export interface RootCopy {
    */
   place(target: string, tree: PlacedTree): Promise<void>;
   /** The layer of what the step changed, put into the store. What was placed is taken away before. */
-  diff(options: { readonly signal: AbortSignal; readonly latestMtime?: bigint }): Promise<WrittenLayer>;
+  diff(options: {
+    readonly signal: AbortSignal;
+    readonly latestMtime?: bigint;
+    readonly form?: LayerForm;
+  }): Promise<WrittenLayer>;
   /** Hands the root on to the next step, whose chain has this layer more; without it the root goes with `release`. */
   keep(layer: LayerRef): void;
   release(): Promise<void>;

@@ -119,7 +119,7 @@ class Copying {
   }
 
   async #pack(): Promise<Packed> {
-    const { environment, below, ensure, signal } = this.#context;
+    const { environment, below, ensure, form, signal } = this.#context;
     const { source, operation, selection, remotes } = await this.#select();
     try {
       await using unpacked = await unpackArchives(selection, {
@@ -134,6 +134,7 @@ class Copying {
       const layer = await environment.store.writeLayer(entries, {
         signal,
         hashFiles: source.memo !== undefined,
+        ...(form && { form }),
         ...latestMtime(environment.request),
       });
       const digests = layer.fileDigests ? packedDigests(entries, layer.fileDigests) : noDigests;

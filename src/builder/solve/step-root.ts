@@ -4,7 +4,7 @@
  * Invariant: `release` leaves nothing of a step that was not finished.
  */
 import { chainIdOf, type Digest } from '../../image/index.ts';
-import type { ChainOptions, LayerRef, RootCopy, Store } from '../../layers/index.ts';
+import type { ChainOptions, LayerForm, LayerRef, RootCopy, Store, WriteLayerOptions } from '../../layers/index.ts';
 import { mountPoints, type RootFs, type Rung, type StepMount } from '../../sandbox/index.ts';
 import type { Chain } from './types.ts';
 
@@ -16,6 +16,7 @@ export interface RootParts extends ChainOptions {
   readonly onNote: (sentence: string) => void;
   /** See `WriteLayerOptions`. */
   readonly latestMtime?: bigint;
+  readonly form?: LayerForm;
 }
 
 export interface StepRoot {
@@ -43,7 +44,7 @@ async function overlayRoot(parts: RootParts): Promise<StepRoot> {
     rootfs: { kind: 'overlay', lowers: [...chain, scaffold], upper: draft.upper, work: draft.work },
     place: async (mounts) => mounts,
     finish: async () => {
-      const layer = await draft.diff({ signal, lowers: chain, ...boundOf(parts) });
+      const layer = await draft.diff({ signal, lowers: chain, ...writingOf(parts) });
       await draft.commit(chainIdOf(belowDigest ?? undefined, layer.diffId));
       committed = true;
       return layer;
@@ -65,7 +66,7 @@ async function plainRoot(parts: RootParts): Promise<StepRoot> {
       return left;
     },
     finish: async () => {
-      const layer = await copy.diff({ signal, ...boundOf(parts) });
+      const layer = await copy.diff({ signal, ...writingOf(parts) });
       copy.keep(layer);
       return layer;
     },
@@ -73,8 +74,8 @@ async function plainRoot(parts: RootParts): Promise<StepRoot> {
   };
 }
 
-function boundOf({ latestMtime }: RootParts): { latestMtime?: bigint } {
-  return latestMtime === undefined ? {} : { latestMtime };
+function writingOf({ latestMtime, form }: RootParts): Pick<WriteLayerOptions, 'latestMtime' | 'form'> {
+  return { ...(latestMtime !== undefined && { latestMtime }), ...(form && { form }) };
 }
 
 /** @returns false for a mount that is the sandbox's to make */

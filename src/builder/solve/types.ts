@@ -1,7 +1,7 @@
 /** What the solver works with while it turns a plan into layers. */
 import type { EventSink, StepId } from '../../core/index.ts';
 import { chainIds, type Digest, type Platform } from '../../image/index.ts';
-import type { LayerRef, Store, Tree } from '../../layers/index.ts';
+import type { LayerForm, LayerRef, Store, Tree } from '../../layers/index.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
 import type { CachedStep, StepCache } from '../cache/index.ts';
 import type { KeptCacheMounts } from '../cache-mounts/index.ts';
@@ -76,6 +76,8 @@ export interface StepContext {
   readonly belowDigest: Digest | null;
   readonly platform: Platform;
   readonly ignoreCache: boolean;
+  /** In which the layer leaves the store, when it does. */
+  readonly form?: LayerForm;
   /** The trees of other stages, images and contexts. */
   readonly openSource: (source: TreeSource) => Promise<OpenedSource>;
   /** What names the content of such a tree without opening it; undefined for contexts. */

@@ -8,7 +8,7 @@
  * and primed with the 32 KiB before it, so that cutting costs next to nothing. zstd: a frame of its own per segment;
  * frames may follow each other (RFC 8878, section 3).
  */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { TsbuildError } from '../../core/index.ts';
 import { native } from '../native/addon.ts';
@@ -23,7 +23,9 @@ export const segmentSizes = { gzip: 1024 * 1024, zstd: 4 * 1024 * 1024 } as cons
 const windowSize = 32 * 1024;
 
 export interface CompressJob {
-  /** Path of the uncompressed file. */
+  /** Descriptor of the uncompressed file, open for reading until the job has ended. */
+  readonly fd: number;
+  /** Its path, for messages. */
   readonly file: string;
   /** Bytes. A multiple of the segment size. */
   readonly offset: number;
@@ -54,7 +56,7 @@ export function roomFor(compression: 'gzip' | 'zstd'): number {
 export function compressFile(input: CompressJob, control: JobControl): CompressedSegment {
   const before = Math.min(input.offset, input.compression === 'gzip' ? windowSize : 0);
   const buffer = Buffer.from(input.room, 0, before + input.length);
-  readRange(input.file, input.offset - before, buffer);
+  readRange(input, input.offset - before, buffer);
   control.throwIfAborted();
   if (input.compression === 'zstd') {
     const frame = zstdCompressor()(buffer, input.level);
@@ -67,22 +69,17 @@ export function compressFile(input: CompressJob, control: JobControl): Compresse
 }
 
 /** Fills the buffer. */
-function readRange(file: string, offset: number, buffer: Buffer): void {
+function readRange({ fd, file }: CompressJob, offset: number, buffer: Buffer): void {
   const { length } = buffer;
-  const fd = openSync(file, 'r');
-  try {
-    for (let done = 0; done < length; ) {
-      const read = readSync(fd, buffer, done, length - done, offset + done);
-      if (read === 0) {
-        throw new TsbuildError({
-          code: 'store-io',
-          message: `${file} ends at ${offset + done} bytes, before the ${offset + length} expected`,
-          hint: 'Run tsbuild store check to find and drop damaged blobs.',
-        });
-      }
-      done += read;
+  for (let done = 0; done < length; ) {
+    const read = readSync(fd, buffer, done, length - done, offset + done);
+    if (read === 0) {
+      throw new TsbuildError({
+        code: 'store-io',
+        message: `${file} ends at ${offset + done} bytes, before the ${offset + length} expected`,
+        hint: 'Run tsbuild store check to find and drop damaged blobs.',
+      });
     }
-  } finally {
-    closeSync(fd);
+    done += read;
   }
 }

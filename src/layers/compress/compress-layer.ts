@@ -26,6 +26,7 @@ import type { StoreParts } from '../store/store-parts.ts';
 import type { EnsureBlob, LayerRef } from '../types.ts';
 import type { WorkerPool } from '../worker/pool.ts';
 import { type CompressedSegment, roomFor, segmentSizes } from './compress-job.ts';
+import { type FilePiece, GrowingFile } from './growing-file.ts';
 import { crc32Combine, gzipHeader, gzipTrailer } from './gzip-frame.ts';
 
 /** Changes with whatever changes the compressed bytes, so that old records are not taken for new ones. */
@@ -67,14 +68,35 @@ export async function compressLayer(
     await parts.pending.finished(known);
     return describeFile(parts, known, compression);
   }
-  const digest = await parts.compressing.run(key, options.signal, async (signal) => {
+  const digest = await keepForm(parts, layer.diffId, { compression, level }, options.signal, async (signal) => {
     await parts.bytes.uncompressed(layer, { ensure, signal });
-    const made = await compressBlob(parts, layer.diffId, { compression, level, signal });
-    parts.records.put('compress', key, { diffId: layer.diffId, digest: made });
-    return made;
+    return await compressBlob(parts, layer.diffId, { compression, level, signal });
   });
   await parts.pending.finished(digest);
   return describeFile(parts, digest, compression);
+}
+
+/** A form that was written to a draft. */
+interface WrittenForm {
+  readonly draft: string;
+  readonly digest: Digest;
+}
+
+/** Makes a form a blob and remembers it. While one is being made, whoever wants it waits for that. */
+export async function keepForm(
+  parts: StoreParts,
+  diffId: Digest,
+  { compression, level }: { readonly compression: 'gzip' | 'zstd'; readonly level: number },
+  signal: AbortSignal,
+  make: (signal: AbortSignal) => Promise<WrittenForm>,
+): Promise<Digest> {
+  const key = formKey(diffId, compression, level);
+  return await parts.compressing.run(key, signal, async (inner) => {
+    const { draft, digest } = await make(inner);
+    parts.blobs.adopt(draft, digest);
+    parts.records.put('compress', key, { diffId, digest });
+    return digest;
+  });
 }
 
 /** A compressed form that was made of a layer. */
@@ -106,25 +128,21 @@ interface FormOptions {
   readonly signal: AbortSignal;
 }
 
-async function compressBlob(parts: StoreParts, diffId: Digest, options: FormOptions): Promise<Digest> {
-  const file = parts.blobs.path(diffId);
-  const size = sizeOf(file, diffId);
-  const draft = parts.blobs.draft();
+async function compressBlob(parts: StoreParts, diffId: Digest, options: FormOptions): Promise<WrittenForm> {
+  if (statSync(parts.blobs.path(diffId), { throwIfNoEntry: false }) === undefined) throw blobMissing(diffId);
+  using file = GrowingFile.complete(parts.blobs.path(diffId));
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
-  // One listener per segment that is underway is no leak.
-  setMaxListeners(0, signal);
   // Workers read the file out of order, so its digest is checked beside them.
-  const verified = parts.blobs.isTrusted(diffId) ? Promise.resolve() : verify(parts, diffId, size, signal);
-  const written = parts.pool.get().then((pool) => writeSegments(pool, { ...options, signal, file, size, draft }));
+  const verified = parts.blobs.isTrusted(diffId) ? Promise.resolve() : verify(parts, diffId, file.size, signal);
+  const written = writeForm(parts, file, { ...options, signal });
   try {
-    const [digest] = await Promise.all([written, verified]);
-    parts.blobs.adopt(draft, digest);
-    return digest;
+    const [form] = await Promise.all([written, verified]);
+    return form;
   } catch (error) {
     stop.abort(error);
-    await Promise.allSettled([written, verified]);
-    parts.blobs.discard(draft);
+    const [form] = await Promise.allSettled([written, verified]);
+    if (form.status === 'fulfilled') parts.blobs.discard(form.value.draft);
     throw error;
   }
 }
@@ -134,75 +152,100 @@ async function verify(parts: StoreParts, digest: Digest, size: number, signal: A
   for await (const _chunk of await parts.blobs.open(blob, signal));
 }
 
-interface SegmentsInput extends FormOptions {
-  readonly file: string;
-  /** Bytes. */
-  readonly size: number;
-  readonly draft: string;
-}
-
 interface Underway {
+  readonly length: number;
   readonly room: SharedArrayBuffer;
   readonly segment: Promise<CompressedSegment>;
 }
 
-/** Segments are compressed in any order and written in theirs. Resolves to the digest of what was written. */
-async function writeSegments(pool: WorkerPool, input: SegmentsInput): Promise<Digest> {
-  const { file, size, compression, level, signal } = input;
+/** Compresses a file into a draft. Segments are compressed in any order and written in theirs; nothing stays of a failure. */
+export async function writeForm(parts: StoreParts, file: GrowingFile, options: FormOptions): Promise<WrittenForm> {
+  const draft = parts.blobs.draft();
+  try {
+    const pool = await parts.pool.get();
+    return { draft, digest: await writeSegments(pool, file, draft, options) };
+  } catch (error) {
+    parts.blobs.discard(draft);
+    throw error;
+  }
+}
+
+/** Resolves to the digest of what was written. */
+async function writeSegments(
+  pool: WorkerPool,
+  file: GrowingFile,
+  draft: string,
+  { compression, level, signal }: FormOptions,
+): Promise<Digest> {
   const hasher = createDigestHasher();
-  const output = await openDraft(input.draft);
+  const output = await openDraft(draft);
   const write = async (bytes: Uint8Array): Promise<void> => {
     hasher.update(bytes);
     try {
       await output.writeFile(bytes);
     } catch (error) {
-      throw storeFailure(error, `cannot write ${input.draft}`);
+      throw storeFailure(error, `cannot write ${draft}`);
     }
   };
-  const segmentSize = segmentSizes[compression];
-  const count = Math.max(1, Math.ceil(size / segmentSize));
-  const lengthOf = (i: number) => Math.min(segmentSize, size - i * segmentSize);
+  // One listener per segment that is underway is no leak.
+  setMaxListeners(0, signal);
   // The same memory again and again: of new buffers for every segment, megabytes would wait for the garbage collector.
   const rooms: SharedArrayBuffer[] = [];
-  const start = (i: number): Underway => {
+  const start = (piece: FilePiece): Underway => {
     const room = rooms.pop() ?? new SharedArrayBuffer(roomFor(compression));
-    const place = { offset: i * segmentSize, length: lengthOf(i), last: i === count - 1 };
-    const segment = pool.run('compressFile', { file, ...place, compression, level, room }, signal);
+    const { fd, path } = file;
+    const segment = pool.run('compressFile', { fd, file: path, ...piece, compression, level, room }, signal);
     segment.catch(() => {
       // Thrown when its turn comes; after a failure of an earlier one nobody asks.
     });
-    return { room, segment };
+    return { length: piece.length, room, segment };
   };
+  const underway: Underway[] = [];
   try {
     if (compression === 'gzip') await write(gzipHeader);
     let crc = 0;
-    const underway: Underway[] = [];
-    for (let next = 0, i = 0; i < count; i += 1) {
-      while (next < count && underway.length < segmentsUnderway) underway.push(start(next++));
+    for (let next = 0; ; ) {
+      while (underway.length < segmentsUnderway) {
+        const piece = file.piece(next, segmentSizes[compression]);
+        if (piece === undefined) break;
+        underway.push(start(piece));
+        next += 1;
+      }
       const first = underway.shift();
-      if (first === undefined) break;
+      if (first === undefined && file.isComplete) break;
+      if (first === undefined) {
+        await file.more();
+        continue;
+      }
       const segment = await first.segment;
       throwIfAborted(signal);
-      crc = crc32Combine(crc, segment.crc, lengthOf(i));
+      crc = crc32Combine(crc, segment.crc, first.length);
       await write(new Uint8Array(first.room, segment.offset, segment.length));
       rooms.push(first.room);
     }
-    if (compression === 'gzip') await write(gzipTrailer(crc, size));
+    if (compression === 'gzip') await write(gzipTrailer(crc, file.size));
   } finally {
+    // They read the file until they have ended.
+    await Promise.allSettled(underway.map(({ segment }) => segment));
     await output.close();
   }
   return hasher.digest();
 }
 
-function checkedLevel(compression: 'gzip' | 'zstd', level: number | undefined): number {
+/** @throws TsbuildError `compression-level-invalid` */
+export function checkedLevel(compression: 'gzip' | 'zstd', level: number | undefined): number {
   if (level === undefined || (compression === 'zstd' && level === 0)) return defaultLevels[compression];
+  if (hasLevel(compression, level)) return level;
   const highest = highestLevels[compression];
-  if (Number.isInteger(level) && level >= 0 && level <= highest) return level;
   throw new TsbuildError({
     code: 'compression-level-invalid',
     message: `${level} is not a compression level of ${compression}`,
     hint: `Choose a level from ${compression === 'gzip' ? 0 : 1} to ${highest}.`,
   });
+}
+
+export function hasLevel(compression: 'gzip' | 'zstd', level = 0): boolean {
+  return Number.isInteger(level) && level >= 0 && level <= highestLevels[compression];
 }
 
 function rememberedDigest(record: unknown): Digest | undefined {

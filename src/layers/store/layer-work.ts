@@ -5,6 +5,7 @@
  */
 import { isTsbuildError } from '../../core/index.ts';
 import { type Digest, layerMediaType } from '../../image/index.ts';
+import { withEarlyForm } from '../compress/early-form.ts';
 import { mergedTree, type TreeLayer } from '../tree/merged-tree.ts';
 import type {
   ChainOptions,
@@ -27,7 +28,7 @@ export class LayerWork {
   }
 
   async write(entries: Iterable<LayerEntry>, options: WriteLayerOptions): Promise<WrittenLayer> {
-    const { signal, latestMtime, hashFiles } = options;
+    const { signal, latestMtime, hashFiles, form } = options;
     const list = [...entries];
     await this.#provide(
       list.map((entry) => entry.content),
@@ -38,7 +39,9 @@ export class LayerWork {
     const small = await this.#parts.smallJobs.get();
     const { diffId, size, fileDigests } =
       small.writeLayer(list, job) ??
-      (await (await this.#parts.pool.get()).run('writeLayer', { ...job, entries: list }, signal));
+      (await withEarlyForm(this.#parts, { draft, form, signal }, async (onWritten) =>
+        (await this.#parts.pool.get()).run('writeLayer', { ...job, entries: list }, signal, onWritten),
+      ));
     this.#parts.blobs.adopt(draft, diffId);
     return { ...uncompressedLayer(diffId, size), ...(fileDigests && { fileDigests }) };
   }

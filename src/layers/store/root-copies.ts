@@ -10,8 +10,18 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BytePath, bytePathFromText, throwIfAborted } from '../../core/index.ts';
 import type { Digest } from '../../image/index.ts';
+import { withEarlyForm } from '../compress/early-form.ts';
 import type { RootRecord } from '../diff/root-record.ts';
-import type { ChainOptions, EntryContent, LayerRef, PlacedTree, RootCopy, Tree, WrittenLayer } from '../types.ts';
+import type {
+  ChainOptions,
+  EntryContent,
+  LayerForm,
+  LayerRef,
+  PlacedTree,
+  RootCopy,
+  Tree,
+  WrittenLayer,
+} from '../types.ts';
 import { acquireLock } from './kernel-lock.ts';
 import { uncompressedLayer } from './layer-work.ts';
 import { PlacedTrees } from './placed-trees.ts';
@@ -146,18 +156,21 @@ class OpenRootCopy implements RootCopy {
     if (tree.kind === 'folder' && tree.keep) this.#keeping.push({ taken, folder: tree.folder });
   }
 
-  async diff({ signal, latestMtime }: { signal: AbortSignal; latestMtime?: bigint }): Promise<WrittenLayer> {
+  async diff(options: { signal: AbortSignal; latestMtime?: bigint; form?: LayerForm }): Promise<WrittenLayer> {
+    const { signal, latestMtime, form } = options;
     await this.#takeAway();
     const { pool, presence, blobs } = this.#parts.parts;
     const workers = await pool.get();
     const draft = presence.draft();
     const job = { root: this.path, record: this.#record, draft, ...(latestMtime !== undefined && { latestMtime }) };
-    let result = await workers.run('diffRoot', job, signal);
-    if (result.kind === 'undecided') {
-      const unchanged = await this.#equalContents(result.paths, signal);
-      result = await workers.run('diffRoot', { ...job, unchanged }, signal);
-      if (result.kind === 'undecided') throw new RangeError('a decided comparison is undecided');
-    }
+    const result = await withEarlyForm(this.#parts.parts, { draft, form, signal }, async (onWritten) => {
+      const first = await workers.run('diffRoot', job, signal, onWritten);
+      if (first.kind === 'layer') return first;
+      const unchanged = await this.#equalContents(first.paths, signal);
+      const second = await workers.run('diffRoot', { ...job, unchanged }, signal, onWritten);
+      if (second.kind === 'undecided') throw new RangeError('a decided comparison is undecided');
+      return second;
+    });
     this.#copy.record = result.record;
     blobs.adopt(draft, result.diffId);
     return uncompressedLayer(result.diffId, result.size);

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Digest } from '../../image/index.ts';
-import type { SnapshotDraft, WrittenLayer } from '../types.ts';
+import type { LayerForm, SnapshotDraft, WrittenLayer } from '../types.ts';
 import { layerOfFolder } from './folder-layer.ts';
 import { copyRoot } from './overlay-root.ts';
 import { removeTree } from './remove-tree.ts';
@@ -37,10 +37,11 @@ export class SnapshotWork implements SnapshotDraft {
     readonly signal: AbortSignal;
     readonly lowers: readonly string[];
     readonly latestMtime?: bigint;
+    readonly form?: LayerForm;
   }): Promise<WrittenLayer> {
     clearTimeout(this.#warming);
-    const { signal, ...below } = options;
-    const layer = await layerOfFolder(this.#parts, { upper: this.upper, ...below }, signal);
+    const { signal, form, ...below } = options;
+    const layer = await layerOfFolder(this.#parts, { upper: this.upper, ...below }, signal, form);
     this.#diffId = layer.diffId;
     return layer;
   }

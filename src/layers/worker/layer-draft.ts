@@ -158,5 +158,6 @@ export class LayerDraft {
     for (let done = 0; done < filled.length; ) done += writeSync(this.#fd, filled, done);
     this.#size += filled.length;
     this.#used = 0;
+    this.#control.written?.(this.#size);
   }
 }

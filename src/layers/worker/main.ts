@@ -1,6 +1,6 @@
 /**
  * Entry of a worker thread (dist/layers-worker.js): runs one job at a time, mostly synchronous system calls.
- * Invariant: every request gets exactly one reply.
+ * Invariant: every request gets exactly one reply that ends it.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { TsbuildError } from '../../core/index.ts';
@@ -17,13 +17,14 @@ parentPort?.on('message', (request: JobRequest) => {
   void answer(request);
 });
 
-async function answer({ number, job, input }: JobRequest): Promise<void> {
+async function answer({ number, job, input, tellsWritten }: JobRequest): Promise<void> {
   const control: JobControl = {
     throwIfAborted() {
       if (Atomics.load(abort, 0) === number) {
         throw new TsbuildError({ code: 'cancelled', message: 'the operation was cancelled' });
       }
     },
+    ...(tellsWritten && { written: (bytes) => post({ kind: 'written', number, bytes }) }),
   };
   let reply: JobReply;
   try {
@@ -34,6 +35,10 @@ async function answer({ number, job, input }: JobRequest): Promise<void> {
   } catch (error) {
     reply = { kind: 'failed', number, error: errorMessage(error) };
   }
+  post(reply);
+}
+
+function post(reply: JobReply): void {
   parentPort?.postMessage(reply, reply.kind === 'done' ? transferable(reply.output) : []);
 }
 

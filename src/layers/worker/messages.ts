@@ -11,9 +11,13 @@ export interface JobRequest {
   readonly number: number;
   readonly job: string;
   readonly input: unknown;
+  /** Somebody wants to know how much is written. */
+  readonly tellsWritten: boolean;
 }
 
 export type JobReply =
+  /** On the way: see `JobControl`. */
+  | { readonly kind: 'written'; readonly number: number; readonly bytes: number }
   | { readonly kind: 'done'; readonly number: number; readonly output: unknown }
   | { readonly kind: 'failed'; readonly number: number; readonly error: ErrorMessage };
 

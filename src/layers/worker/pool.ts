@@ -23,8 +23,14 @@ export interface WorkerPool {
    * Runs a job on the next free worker.
    * @throws TsbuildError the job's own; `cancelled` soon after an abort, when the job has let go of its files;
    *   `worker-failed` when its thread died
+   * @param onWritten hears how many bytes of the file it makes are there; never after the job has ended
    */
-  run<N extends JobName>(job: N, input: PoolInput<N>, signal: AbortSignal): Promise<JobOutput<N>>;
+  run<N extends JobName>(
+    job: N,
+    input: PoolInput<N>,
+    signal: AbortSignal,
+    onWritten?: (bytes: number) => void,
+  ): Promise<JobOutput<N>>;
   /** Starts a worker, so that the first job finds it ready. */
   warm(): void;
   /** Stops all workers; jobs that still run fail with `cancelled`. */
@@ -41,6 +47,7 @@ interface Task {
   readonly input: unknown;
   readonly transfer: ArrayBuffer[];
   readonly signal: AbortSignal;
+  readonly onWritten: ((bytes: number) => void) | undefined;
   readonly resolve: (output: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -61,14 +68,19 @@ class ThreadPool implements WorkerPool {
     this.#size = size;
   }
 
-  async run<N extends JobName>(job: N, input: PoolInput<N>, signal: AbortSignal): Promise<JobOutput<N>> {
+  async run<N extends JobName>(
+    job: N,
+    input: PoolInput<N>,
+    signal: AbortSignal,
+    onWritten?: (bytes: number) => void,
+  ): Promise<JobOutput<N>> {
     throwIfAborted(signal);
     if (this.#closed) throw new TsbuildError({ code: 'internal', message: 'the workers were stopped already' });
     // One signal serves a whole build: every job waits on it.
     setMaxListeners(0, signal);
     const packed = pack(job, input);
     const output = await new Promise((resolve, reject) => {
-      const task: Task = { job, ...packed, signal, resolve, reject };
+      const task: Task = { job, ...packed, signal, onWritten, resolve, reject };
       const leave = () => {
         const at = this.#waiting.indexOf(task);
         if (at < 0) return;
@@ -167,7 +179,8 @@ class JobThread {
     };
     task.signal.addEventListener('abort', this.#onAbort, { once: true });
     this.#worker.ref();
-    const request: JobRequest = { number, job: task.job, input: task.input };
+    const { job, input, onWritten } = task;
+    const request: JobRequest = { number, job, input, tellsWritten: onWritten !== undefined };
     try {
       this.#worker.postMessage(request, task.transfer);
     } catch (error) {
@@ -183,6 +196,10 @@ class JobThread {
 
   #receive(reply: JobReply): void {
     if (reply.number !== this.#number) return;
+    if (reply.kind === 'written') {
+      this.#task?.onWritten?.(reply.bytes);
+      return;
+    }
     const task = this.#release();
     if (reply.kind === 'done') task?.resolve(reply.output);
     else if (reply.error.code === 'cancelled' && task?.signal.aborted) task.reject(cancelled(task.signal));
