@@ -10,6 +10,9 @@ import { finished } from 'node:stream/promises';
 import { isTsbuildError, systemErrorCode } from '../../core/index.ts';
 import { exportFailed, kindOf, outputFailure } from './output-place.ts';
 
+/** Bytes that wait to be written while more are read and hashed. */
+const writtenAhead = 4 * 1024 * 1024;
+
 /** @throws TsbuildError `export-failed`, and what `write` throws for reasons of its own */
 export async function writeOutputFile(
   path: string,
@@ -41,7 +44,7 @@ async function writeTo(
   flags: 'w' | 'wx',
   write: (out: NodeJS.WritableStream) => Promise<void>,
 ): Promise<void> {
-  const out = createWriteStream(path, { flags });
+  const out = createWriteStream(path, { flags, highWaterMark: writtenAhead });
   const closed = finished(out);
   const written = write(out).then(
     () => void out.end(),

@@ -202,19 +202,22 @@ export class Blobs {
   /** The file is opened by the first chunk: a stream nobody reads leaves nothing open. */
   async *#verified(path: string, digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const file = openForReading(path, digest);
+    const { ino, size } = fstatSync(file);
+    const hasher = createDigestHasher(digestAlgorithm(digest));
+    let position = 0;
+    // The next piece is read while this one is hashed and used.
+    let reading = readPiece(file, position, size, path);
     try {
-      const { ino, size } = fstatSync(file);
-      const hasher = createDigestHasher(digestAlgorithm(digest));
-      let position = 0;
-      while (position < size) {
+      for (;;) {
         throwIfAborted(signal);
-        // A new buffer for every chunk: whoever consumes them may keep one while it asks for the next.
-        const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, size - position));
-        const bytesRead = await readAt(file, buffer, position, path);
-        if (bytesRead === 0) break;
-        const chunk = buffer.subarray(0, bytesRead);
+        const chunk = await reading;
+        if (chunk.length === 0) break;
+        position += chunk.length;
+        reading = readPiece(file, position, size, path);
+        reading.catch(() => {
+          // Thrown when its turn comes, if it does.
+        });
         hasher.update(chunk);
-        position += bytesRead;
         yield chunk;
       }
       if (hasher.digest() !== digest) {
@@ -222,6 +225,7 @@ export class Blobs {
         throw blobDamaged(digest, `its ${size} bytes have another digest`);
       }
     } finally {
+      await Promise.allSettled([reading]);
       closeSync(file);
     }
   }
@@ -281,10 +285,15 @@ function openForReading(path: string, digest: Digest): number {
   }
 }
 
-async function readAt(file: number, buffer: Buffer, position: number, path: string): Promise<number> {
+/** The next bytes of a file, none at its end. A new buffer each time: whoever uses one may keep it a while. */
+async function readPiece(file: number, position: number, size: number, path: string): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, size - position));
   try {
-    if (buffer.length <= smallRead) return readSync(file, buffer, 0, buffer.length, position);
-    return (await readAside(file, buffer, 0, buffer.length, position)).bytesRead;
+    const read =
+      buffer.length <= smallRead
+        ? readSync(file, buffer, 0, buffer.length, position)
+        : (await readAside(file, buffer, 0, buffer.length, position)).bytesRead;
+    return buffer.subarray(0, read);
   } catch (error) {
     throw storeFailure(error, `cannot read ${path}`);
   }
