@@ -35,7 +35,9 @@ export async function runAttached(
       onOutput: (stream, chunk) => (stream === 'stderr' ? stderr.write(chunk) : written(stdoutStream, chunk)),
     });
     if (result.exit.kind === 'out-of-memory') {
-      stderr.write(`tsbuild: the command ran out of memory: the limit is ${result.exit.limit} bytes\n`);
+      const { limit } = result.exit;
+      const which = limit === undefined ? 'of a control group above it was reached' : `is ${limit} bytes`;
+      stderr.write(`tsbuild: the command ran out of memory: the limit ${which}\n`);
     }
     return codeOf(result);
   } catch (error) {

@@ -152,10 +152,12 @@ function find<K extends HelperRecord['kind']>(end: HelperEnd, kind: K): Extract<
 
 /** Also when it took PID 1 of the step, so that no exit was recorded. */
 function outOfMemory(end: HelperEnd, step: StepSpec, group: ControlGroup | undefined): StepResult | undefined {
-  if (group === undefined || step.limits.memory === undefined || group.outOfMemoryKills() === 0) return undefined;
+  const where = step.limits.memory === undefined ? 'no' : (group?.outOfMemory() ?? 'no');
+  if (where === 'no') return undefined;
   const exit = find(end, 'exit');
   if (exit?.how === 'exited' && exit.number === 0) return undefined;
-  return { exit: { kind: 'out-of-memory', limit: step.limits.memory }, usage: usageOf(exit) };
+  const limit = where === 'here' ? step.limits.memory : undefined;
+  return { exit: { kind: 'out-of-memory', limit }, usage: usageOf(exit) };
 }
 
 function usageOf(exit: Extract<HelperRecord, { kind: 'exit' }> | undefined): StepResult['usage'] {

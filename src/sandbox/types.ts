@@ -99,8 +99,8 @@ export interface StepResult {
   readonly exit:
     | { readonly kind: 'exited'; readonly code: number }
     | { readonly kind: 'killed'; readonly signal: string }
-    /** The kernel's out-of-memory killer ended it; `limit` in bytes. */
-    | { readonly kind: 'out-of-memory'; readonly limit: number };
+    /** The kernel's out-of-memory killer ended it. `limit`: the step's in bytes; undefined when a group above has a lower one. */
+    | { readonly kind: 'out-of-memory'; readonly limit: number | undefined };
   readonly usage: {
     readonly userMicroseconds: number;
     readonly systemMicroseconds: number;

@@ -233,16 +233,43 @@ test('a parent that is asked for is used on each hierarchy, and never one above 
 });
 
 test.each([
-  ['2', version2, `${root}/step/memory.events`, 'low 0\nhigh 0\nmax 12\noom 1\noom_kill 3\n'],
-  ['1', version1, `${root}/memory/ours/step/memory.oom_control`, 'oom_kill_disable 0\nunder_oom 0\noom_kill 3\n'],
-])('version %s: kills for want of memory are counted, and the group is removed', async (_, machine, file, text) => {
-  const { files, group } = make(machine, { memory: 5 });
-  expect(group?.outOfMemoryKills()).toBe(0);
-  files.say(file, text);
-  expect(group?.outOfMemoryKills()).toBe(3);
-  await group?.remove();
-  expect(files.removed.map((path) => path.split('/').at(-1))).toEqual(['step']);
-});
+  [
+    '2',
+    version2,
+    `${root}/step/memory.events`,
+    'max 12\noom 1\noom_kill 3\n',
+    `${root}/step/memory.events`,
+    'max 0\noom_kill 1\n',
+  ],
+  [
+    ...['1', version1, `${root}/memory/ours/step/memory.oom_control`, 'under_oom 0\noom_kill 3\n'],
+    ...[`${root}/memory/ours/step/memory.max_usage_in_bytes`, '4\n'],
+  ],
+] as const)(
+  'version %s: a kill for want of memory is known, and at whose limit, and the group is removed',
+  async (...row) => {
+    const [version, machine, kills, killed, reached, never] = row as [
+      string,
+      FakeMachine,
+      string,
+      string,
+      string,
+      string,
+    ];
+    const { files, group } = make(machine, { memory: 5 });
+    expect(group?.outOfMemory()).toBe('no');
+    files.say(kills, killed);
+    if (version === '1') {
+      files.say(reached, '5\n');
+      files.say(reached.replace('max_usage', 'limit'), '5\n');
+    }
+    expect(group?.outOfMemory()).toBe('here');
+    files.say(reached, never);
+    expect(group?.outOfMemory()).toBe('above');
+    await group?.remove();
+    expect(files.removed.map((path) => path.split('/').at(-1))).toEqual(['step']);
+  },
+);
 
 test('without limits on swap as much swap as memory is allowed, and -1 is unlimited', () => {
   expect(make(version2, { memory: 100 }).files.written.at(-1)).toMatch(/memory\.swap\.max=100$/);

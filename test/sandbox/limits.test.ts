@@ -1,5 +1,5 @@
 /** Limits through control groups. Where this machine gives none, the reason is the test's title. */
-import { readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mustRun } from '../support/command.ts';
 import { cannotTest, type StepRunner, stepRunner } from './support/step-runner.ts';
@@ -21,6 +21,21 @@ for (const rung of ['root', 'chroot'] as const) {
       const limit = 32 << 20;
       const answer = await runner.run({ script: eat, step: { limits: { memory: limit, memorySwap: limit } } });
       expect(answer.result?.exit, JSON.stringify(answer)).toEqual({ kind: 'out-of-memory', limit });
+    });
+
+    test('one that meets the lower limit of a group above it is not told that its own was reached', async () => {
+      const isVersion1 = existsSync('/sys/fs/cgroup/memory');
+      const parent = `tests-${runner.process.pid}`;
+      const group = `/sys/fs/cgroup/${isVersion1 ? 'memory/' : ''}${parent}`;
+      mkdirSync(group);
+      try {
+        writeFileSync(`${group}/${isVersion1 ? 'memory.limit_in_bytes' : 'memory.max'}`, `${32 << 20}`);
+        const limits = { memory: 1 << 30, memorySwap: 1 << 30, cgroupParent: parent };
+        const answer = await runner.run({ script: eat, step: { limits } });
+        expect(answer.result?.exit, JSON.stringify(answer)).toEqual({ kind: 'out-of-memory' });
+      } finally {
+        rmdirSync(group);
+      }
     });
 
     test('a step within its memory limit is not disturbed', async () => {

@@ -164,9 +164,15 @@ function describeFailure({ exit }: StepResult, printed: boolean): { message: str
         hint: 'The last lines above say why; --progress=plain shows all of the output.',
       };
     case 'out-of-memory':
+      if (exit.limit !== undefined) {
+        return {
+          message: `ran out of memory: the limit is ${exit.limit} bytes`,
+          hint: 'Raise --memory, or let the step use less.',
+        };
+      }
       return {
-        message: `ran out of memory: the limit is ${exit.limit} bytes`,
-        hint: 'Raise --memory, or let the step use less.',
+        message: 'ran out of memory: a control group above the step has a lower limit than --memory',
+        hint: 'Raise the limit of the group named by --cgroup-parent, or of the one tsbuild runs in.',
       };
   }
 }
