@@ -121,6 +121,8 @@ export interface TreeEntry extends LayerEntry {
 export interface SnapshotDraft {
   readonly upper: string;
   readonly work: string;
+  /** Before it is mounted: its root directory gets the look of `below`'s, which an overlay shows until it is changed. */
+  resemble(below: string): void;
   /** The layer the upper directory amounts to, put into the store. */
   diff(options: {
     readonly signal: AbortSignal;
@@ -129,8 +131,8 @@ export interface SnapshotDraft {
     /** As in WriteLayerOptions. */
     readonly form?: LayerForm;
   }): Promise<WrittenLayer>;
-  /** Makes it the snapshot of a chain ID; when another process was first, that one stays and this one is removed. */
-  commit(chainId: Digest): Promise<void>;
+  /** Makes it the snapshot of a chain ID; false when there is one already: that one stays, and this is a draft still. */
+  commit(chainId: Digest): Promise<boolean>;
   discard(): Promise<void>;
 }
 

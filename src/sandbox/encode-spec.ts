@@ -13,6 +13,7 @@ const tags = {
   singleId: 5,
   terminal: 6,
   input: 7,
+  held: 8,
   lower: 10,
   upper: 11,
   work: 12,
@@ -77,6 +78,8 @@ export interface StepSetting {
   readonly graceMilliseconds: number;
   readonly singleId: boolean;
   readonly attach?: RunOptions['attach'];
+  /** Its program waits for `requests.begin` (step-server.ts); of an attached step it does not. */
+  readonly held: boolean;
   /** Behave as on a kernel before 5.2. */
   readonly legacyMounts: boolean;
   readonly network: keyof typeof networkNumbers;
@@ -136,6 +139,7 @@ function putSetting(writer: Writer, setting: StepSetting): void {
   writer.flag(tags.singleId, setting.singleId);
   writer.flag(tags.terminal, setting.attach?.terminal === true);
   writer.flag(tags.input, setting.attach?.input === true);
+  writer.flag(tags.held, setting.held);
   writer.number(tags.network, networkNumbers[setting.network]);
   if (setting.networkNamespace !== undefined) writer.text(tags.networkNamespace, setting.networkNamespace);
   writer.bytes(tags.resolvConf, Buffer.from(setting.resolvConf));

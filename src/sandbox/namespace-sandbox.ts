@@ -73,6 +73,7 @@ export class NamespaceSandbox implements Sandbox {
           graceMilliseconds,
           singleId,
           attach: options.attach,
+          held: options.held !== undefined,
           legacyMounts,
           ...(typeof network === 'string' ? { network } : { network: 'joined', networkNamespace: network.namespace }),
           resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
@@ -80,11 +81,14 @@ export class NamespaceSandbox implements Sandbox {
           cgroupFiles: group?.joinFiles ?? [],
         },
       );
+      await options.held?.rooted;
+      throwIfAborted(options.signal);
       const { launch } = this.#options;
       const end = await (options.attach || launch
         ? runAttached([program, ...(launch ?? ['run'])], spec, options)
         : this.#server.run(spec, options));
       throwIfAborted(options.signal);
+      await options.held?.needed;
       if (find(end, 'error')) await this.#options.onSetupFailed?.();
       return outOfMemory(end, step, group) ?? resultOf(end, step, options);
     } finally {

@@ -9,7 +9,7 @@ export type HelperRecord =
   | { readonly kind: 'error'; readonly stage: string; readonly error: number; readonly detail: string }
   /** The program could not be started; an exit record with 126 or 127 follows. */
   | { readonly kind: 'exec'; readonly error: number; readonly program: string }
-  /** The shared network is connected. */
+  /** The shared network is connected, or the directories of a held step's root are open. */
   | { readonly kind: 'ready' }
   | {
       readonly kind: 'exit';

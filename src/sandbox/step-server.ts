@@ -2,7 +2,7 @@
  * The helper as a server of steps (native/serve.h has the wire form): one process for a build, which forks for each step.
  * Starting a program takes this process, with all its memory, longer than the helper takes to make a sandbox.
  * Invariants: a run settles only when every process of the step is gone and everything it wrote has been handed on. The
- * mounts of one that succeeded may go a moment later; the server begins no step before they have. It ends with this
+ * mounts of one that succeeded may go a moment later; the server mounts no root before they have. It ends with this
  * process, and its steps with it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -13,12 +13,14 @@ import { helperMissing } from './failures.ts';
 import { decodeRecords, type HelperEnd, signalName } from './records.ts';
 import type { RunOptions } from './types.ts';
 
-const requests = { step: 1, signal: 2 } as const;
+const requests = { step: 1, signal: 2, begin: 3 } as const;
 const answers = { output: 1, error: 2, records: 3, exited: 4, killed: 5 } as const;
 const headerSize = 9;
+const nothing = Buffer.alloc(0);
 
 interface Run {
   readonly onOutput: RunOptions['onOutput'];
+  readonly held: RunOptions['held'];
   readonly records: Buffer[];
   readonly settle: (end: Omit<HelperEnd, 'records'>) => void;
   readonly fail: (error: TsbuildError) => void;
@@ -92,16 +94,18 @@ class ServerProcess {
   async run(spec: Buffer, options: RunOptions): Promise<HelperEnd> {
     this.#numbers += 1;
     const number = this.#numbers;
-    const { signal, onOutput, onStart } = options;
+    const { signal, onOutput, onStart, held } = options;
     const send = (name: NodeJS.Signals) => this.#request(requests.signal, number, Buffer.of(constants.signals[name]));
     const abort = () => send('SIGUSR2');
     const records: Buffer[] = [];
     try {
       const end = await new Promise<Omit<HelperEnd, 'records'>>((settle, fail) => {
-        this.#runs.set(number, { onOutput, records, settle, fail });
+        this.#runs.set(number, { onOutput, held, records, settle, fail });
         this.#wait();
         this.#request(requests.step, number, spec);
         onStart?.(send);
+        held?.needed.then(() => this.#request(requests.begin, number, nothing), abort);
+        held?.onBegun();
         signal.addEventListener('abort', abort, { once: true });
       });
       return { ...end, records: decodeRecords(Buffer.concat(records)) };
@@ -189,6 +193,7 @@ function answer(run: Run, kind: number, data: Buffer): unknown {
       return run.onOutput('stderr', data);
     case answers.records:
       run.records.push(data);
+      if (run.held && decodeRecords(data).some(({ kind }) => kind === 'ready')) run.held.onRootOpen();
       break;
     case answers.exited:
       run.settle({ code: data.readUInt8(), signal: null });

@@ -91,8 +91,22 @@ export interface RunOptions {
     /** It has a terminal of its own, shown on our stdin and stdout. */
     readonly terminal: boolean;
   };
+  /** Whether the step is needed shows later. */
+  readonly held?: HeldRun;
   /** Called when the step runs, with what sends signals to its main process. */
   readonly onStart?: (send: (signal: NodeJS.Signals) => void) => void;
+}
+
+/** All of a step is made ready but its program. Where a promise rejects, there will be no program, and `run` rejects, too. */
+export interface HeldRun {
+  /** Resolves when the directories of the root hold what they are to hold. */
+  readonly rooted: Promise<unknown>;
+  /** Resolves when the program may start. Settles in any case. */
+  readonly needed: Promise<void>;
+  /** Its making ready has begun, so that this thread can do something else. */
+  readonly onBegun: () => void;
+  /** Called at most once: the directories of the root are open, their names may change. */
+  readonly onRootOpen: () => void;
 }
 
 export interface StepResult {

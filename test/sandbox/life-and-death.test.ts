@@ -60,6 +60,20 @@ for (const rung of rungs) {
       expect(processesWith(`sleep ${seconds}`)).toEqual([]);
     });
 
+    test('the program of a held step starts when it is needed, not before', async () => {
+      const answer = await runner.run({ script: 'echo ran', held: 'needed' });
+      expect([answer.error, answer.stdout]).toEqual([undefined, 'ran\n']);
+    });
+
+    test('a held step that is not needed, or is aborted, ends without its program', async () => {
+      const answer = await runner.run({ script: 'echo ran > /ran', held: 'refused' });
+      expect([answer.error?.message, answer.left]).toEqual(['it is not needed', []]);
+      const step = runner.start({ script: 'echo ran > /ran', held: 'open' }, () => step.abort());
+      const aborted = await step.done;
+      expect([aborted.error?.message, aborted.left]).toEqual(['the operation was cancelled', []]);
+      expect(await until(() => helpersOf(runner.driver).supervisors.length <= 1)).toBe(true);
+    });
+
     test('a killed supervisor takes the step with it', async () => {
       const seconds = mark();
       const step = runner.start({ script: `sleep ${seconds} & echo ready; sleep ${seconds}`, watch: true }, () => {

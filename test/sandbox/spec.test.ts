@@ -47,6 +47,7 @@ function encoded(change: Partial<StepSpec> = {}): Buffer {
       graceMilliseconds: 10,
       singleId: false,
       legacyMounts: false,
+      held: false,
       network: 'none',
       resolvConf: 'r',
       hosts: 'h',

@@ -5,18 +5,16 @@ import type { Digest } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
 import type { Sandbox, StepResult, StepSpec } from '../../sandbox/index.ts';
 import { findShell } from '../find-shell.ts';
-import { proxyArguments, type RunOperation, variableName } from '../plan/index.ts';
-import type { BuildRequest } from '../types.ts';
+import type { RunOperation } from '../plan/index.ts';
 import { latestMtime } from './created-mtime.ts';
-import { LogTail } from './log-tail.ts';
 import { mountInputs, type OpenedMounts, openMounts } from './mounts.ts';
+import type { RunAhead } from './run-ahead.ts';
+import { defaultHostname, hostnameOf, startCommand } from './run-command.ts';
 import { openStepRoot } from './step-root.ts';
 import type { StepContext, StepWork } from './types.ts';
 
-/** What BuildKit calls every build container; programs that print it make equal layers on every machine. */
-const defaultHostname = 'buildkitsandbox';
-
-export async function runStep(context: StepContext, operation: RunOperation): Promise<StepWork> {
+/** @param ahead the stage's */
+export async function runStep(context: StepContext, operation: RunOperation, ahead: RunAhead): Promise<StepWork> {
   checkAllowed(context, operation);
   const { mounts, ...rest } = operation;
   const inputs: (Digest | null)[] = [];
@@ -37,63 +35,55 @@ export async function runStep(context: StepContext, operation: RunOperation): Pr
     },
     dependsOnBelow: true,
     inputs,
-    execute: () => execute(context, operation),
+    execute: () => execute(context, operation, ahead),
   };
 }
 
-function hostnameOf({ buildArgs }: BuildRequest): string {
-  return buildArgs.BUILDKIT_SANDBOX_HOSTNAME || defaultHostname;
-}
-
-async function execute(context: StepContext, operation: RunOperation): Promise<LayerRef> {
-  const { environment, signal, step } = context;
-  const { request } = environment;
+async function execute(context: StepContext, operation: RunOperation, ahead: RunAhead): Promise<LayerRef> {
+  const { environment, step } = context;
+  const { request, store } = environment;
   const sandbox = await environment.sandbox.open();
-  sandbox.prepare(operation.network);
-  const { store } = environment;
-  const root = await openStepRoot({ ...context, store, ...latestMtime(request) }, sandbox.rung);
+  const held = ahead.take(step);
+  if (!held) sandbox.prepare(operation.network);
+  const root = held?.root ?? (await openStepRoot({ ...context, store, ...latestMtime(request) }, sandbox.rung));
   let mounts: OpenedMounts | undefined;
+  let isHandedOn = false;
   try {
-    mounts = await openMounts(context, operation);
-    const tail = new LogTail();
-    const emulator = environment.emulators.get(context.platform.architecture) ?? [];
-    const spec: StepSpec = {
-      rootfs: root.rootfs,
-      args: operation.args,
-      env: withProxies([...operation.env, ...mounts.env], request),
-      cwd: operation.cwd,
-      user: operation.user,
-      hostname: hostnameOf(request),
-      network: operation.network,
-      security: operation.security,
-      mounts: await root.place([...emulator, ...mounts.mounts]),
-      extraHosts: request.extraHosts,
-      limits: request.limits,
-    };
-    const result = await sandbox.run(spec, {
-      signal,
-      onOutput: (stream, chunk) => {
-        tail.add(chunk);
-        environment.events({ kind: 'step-output', id: context.id, stream, chunk });
-      },
-    });
-    const failure = describeFailure(result, tail.lines().length > 0);
+    mounts = held ? undefined : await openMounts(context, operation);
+    const command = held?.begin() ?? (await startCommand(sandbox, context, operation, root, mounts));
+    const meanwhile = (async () => {
+      await held?.keepBeneath();
+      await root.settle(context);
+      await ahead.hold(sandbox, context, operation, { root, result: command.result });
+    })();
+    // While the command runs nothing of the root may go.
+    const [result] = await Promise.allSettled([command.result, meanwhile]);
+    if (result.status === 'rejected') throw result.reason;
+    await meanwhile;
+    const failure = describeFailure(result.value, command.tail.lines().length > 0);
     if (failure) {
       const error = new TsbuildError({
         code: 'build-run-failed',
         message: `${step.title} ${failure.message}`,
         ...(failure.hint !== undefined && { hint: failure.hint }),
         source: step.location,
-        log: tail.lines(),
+        log: command.tail.lines(),
       });
-      await showFailure(context, sandbox, spec, error);
+      await showFailure(context, sandbox, command.spec, error);
       throw error;
     }
     environment.sandbox.leave();
-    return await root.finish();
+    await ahead.held?.begun;
+    const layer = await root.pack();
+    const rest = { keep: () => root.keep(context), release: () => root.release() };
+    ahead.held?.takeOver(rest);
+    isHandedOn = ahead.held !== undefined;
+    if (!isHandedOn) await rest.keep();
+    return layer;
   } finally {
     // Before the locks of caches go, which the root may have to give back.
-    await root.release();
+    if (!isHandedOn) await root.release();
+    await held?.releaseBeneath();
     await mounts?.release();
   }
 }
@@ -114,26 +104,6 @@ async function showFailure(context: StepContext, sandbox: Sandbox, spec: StepSpe
 
 function withTerm(env: readonly string[], term: string | undefined): readonly string[] {
   return term === undefined || env.some((entry) => entry.startsWith('TERM=')) ? env : [...env, `TERM=${term}`];
-}
-
-/**
- * The proxy variables, declared by an ARG or not. Those of the command line beat ENV and count in both spellings, the
- * lower one first, as in BuildKit; those of tsbuild's own environment are only for what nobody says.
- */
-function withProxies(
-  env: readonly string[],
-  { buildArgs, proxyEnv }: Pick<BuildRequest, 'buildArgs' | 'proxyEnv'>,
-): readonly string[] {
-  const variables = new Map(env.map((entry) => [variableName(entry), entry]));
-  for (const [name, value] of Object.entries(proxyEnv)) {
-    if (!variables.has(name)) variables.set(name, `${name}=${value}`);
-  }
-  for (const name of [...proxyArguments].filter((one) => one === one.toLowerCase())) {
-    const value = buildArgs[name] ?? buildArgs[name.toUpperCase()] ?? '';
-    if (value === '') continue;
-    for (const spelling of [name, name.toUpperCase()]) variables.set(spelling, `${spelling}=${value}`);
-  }
-  return [...variables.values()];
 }
 
 function checkAllowed({ environment, step }: StepContext, operation: RunOperation): void {

@@ -21,6 +21,7 @@ import { publishedForm } from '../published-form.ts';
 import { rfc3339 } from '../rfc3339.ts';
 import { copyStep } from './copy-step.ts';
 import { makeDirectoryStep } from './make-directory-step.ts';
+import { RunAhead } from './run-ahead.ts';
 import { runStep } from './run-step.ts';
 import { layerOf } from './subtree.ts';
 import {
@@ -119,7 +120,9 @@ export async function solvePlan(
     let chain = await baseChain(stage, inner);
     let belowDigest = chainDigest(chain);
     const steps: CachedStep[] = [];
+    await using ahead = new RunAhead();
     for (const [index, step] of stage.steps.entries()) {
+      const above = stage.steps[index + 1];
       const info: StepInfo = { id: stepId(prefix, stage, index), title: step.title, source: step.location };
       // A step starts when what it reads from is there, so that its time is its own.
       for (const source of sourcesOf(step.operation)) await sourceDigest(source);
@@ -138,9 +141,11 @@ export async function solvePlan(
           ensure,
           onNote,
           signal: inner,
+          next: above && { id: stepId(prefix, stage, index + 1), step: above },
         };
-        return doStep(context);
+        return doStep(context, ahead);
       });
+      if (done.cached) await ahead.drop();
       if (done.cached && step.operation.kind === 'run') environment.sandbox.leave();
       chain = [...chain, done.layer];
       belowDigest = chainIdOf(belowDigest ?? undefined, done.layer.diffId);
@@ -151,9 +156,9 @@ export async function solvePlan(
     return result;
   };
 
-  const doStep = async (context: StepContext): Promise<CachedStep & { cached: boolean }> => {
+  const doStep = async (context: StepContext, ahead: RunAhead): Promise<CachedStep & { cached: boolean }> => {
     const { step, belowDigest, platform, ignoreCache } = context;
-    const work = await workFor(context, step.operation);
+    const work = await workFor(context, step.operation, ahead);
     const keyOf = (inputs: StepWork['inputs']) =>
       stepKey({ operation: work.operation, below: work.dependsOnBelow ? belowDigest : null, inputs, platform });
     const keys = [keyOf(work.inputs)];
@@ -247,10 +252,10 @@ function announce(plan: Plan, { events }: SolveEnvironment, prefix: string): voi
   events({ kind: 'plan', steps });
 }
 
-function workFor(context: StepContext, operation: Operation): Promise<StepWork> {
+function workFor(context: StepContext, operation: Operation, ahead: RunAhead): Promise<StepWork> {
   switch (operation.kind) {
     case 'run':
-      return runStep(context, operation);
+      return runStep(context, operation, ahead);
     case 'copy':
       return copyStep(context, operation);
     case 'make-directory':

@@ -23,8 +23,14 @@ export interface StepRoot {
   readonly rootfs: RootFs;
   /** @returns the mounts the sandbox is to make; the others are in place */
   place(mounts: readonly StepMount[]): Promise<readonly StepMount[]>;
+  /** A root over this one, for the next step; `lay` it when this one's step has succeeded. */
+  above?(): Promise<StepRoot & { lay(): void }>;
+  /** Before it is packed: what it lies over has its layers. */
+  settle(parts: Pick<RootParts, 'below'>): Promise<void>;
   /** After the step has succeeded. */
-  finish(): Promise<LayerRef>;
+  pack(): Promise<LayerRef>;
+  /** For the next step, what was packed. */
+  keep(parts: Pick<RootParts, 'belowDigest'>): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -33,24 +39,43 @@ export function openStepRoot(parts: RootParts, rung: Rung): Promise<StepRoot> {
 }
 
 async function overlayRoot(parts: RootParts): Promise<StepRoot> {
-  const { store, below, belowDigest, signal, ensure, onNote } = parts;
-  const chain = await store.lowers(below, { ensure, signal, onNote });
+  const root = await overLowers(parts, await lowersOf(parts, parts.below));
+  root.lay();
+  return root;
+}
+
+function lowersOf({ store, ensure, signal, onNote }: RootParts, below: Chain): Promise<readonly string[]> {
+  return store.lowers(below, { ensure, signal, onNote });
+}
+
+async function overLowers(parts: RootParts, present: readonly string[]): Promise<StepRoot & { lay(): void }> {
+  const { store, signal } = parts;
+  let lowers = present;
   // overlayfs wants something beneath, even where there is nothing. No part of the chain: what a step removes of it is
   // no change of the image.
   const scaffold = store.scaffold(mountPoints);
-  const draft = await store.draft(chain[0]);
-  let committed = false;
+  const draft = await store.draft();
+  let layer: LayerRef | undefined;
+  let isKept = false;
   return {
-    rootfs: { kind: 'overlay', lowers: [...chain, scaffold], upper: draft.upper, work: draft.work },
+    rootfs: { kind: 'overlay', lowers: [...lowers, scaffold], upper: draft.upper, work: draft.work },
     place: async (mounts) => mounts,
-    finish: async () => {
-      const layer = await draft.diff({ signal, lowers: chain, ...writingOf(parts) });
-      await draft.commit(chainIdOf(belowDigest ?? undefined, layer.diffId));
-      committed = true;
+    above: () => overLowers(parts, [draft.upper, ...lowers]),
+    lay: () => {
+      if (present[0] !== undefined) draft.resemble(present[0]);
+    },
+    settle: async ({ below }) => {
+      if (below !== parts.below) lowers = await lowersOf(parts, below);
+    },
+    pack: async () => {
+      layer = await draft.diff({ signal, lowers, ...writingOf(parts) });
       return layer;
     },
+    keep: async ({ belowDigest }) => {
+      if (layer) isKept = await draft.commit(chainIdOf(belowDigest ?? undefined, layer.diffId));
+    },
     release: async () => {
-      if (!committed) await draft.discard();
+      if (!isKept) await draft.discard();
     },
   };
 }
@@ -58,6 +83,7 @@ async function overlayRoot(parts: RootParts): Promise<StepRoot> {
 async function plainRoot(parts: RootParts): Promise<StepRoot> {
   const { store, below, signal, ensure, onNote } = parts;
   const copy = await store.rootCopy(below, { ensure, signal, onNote });
+  let layer: LayerRef | undefined;
   return {
     rootfs: { kind: 'directory', path: copy.path },
     place: async (mounts) => {
@@ -65,10 +91,13 @@ async function plainRoot(parts: RootParts): Promise<StepRoot> {
       for (const mount of mounts) if (!(await placeCopy(copy, mount, onNote))) left.push(mount);
       return left;
     },
-    finish: async () => {
-      const layer = await copy.diff({ signal, ...writingOf(parts) });
-      copy.keep(layer);
+    settle: async () => {},
+    pack: async () => {
+      layer = await copy.diff({ signal, ...writingOf(parts) });
       return layer;
+    },
+    keep: async () => {
+      if (layer) copy.keep(layer);
     },
     release: () => copy.release(),
   };

@@ -86,6 +86,8 @@ export interface StepContext {
   /** What could not be unpacked as a layer says. */
   readonly onNote: (sentence: string) => void;
   readonly signal: AbortSignal;
+  /** The step over this one. */
+  readonly next: { readonly id: StepId; readonly step: Step } | undefined;
 }
 
 /** How a step is done: its key parts first, then, when they are unknown, its layer. */

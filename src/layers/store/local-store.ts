@@ -206,7 +206,9 @@ export class LocalStore implements Store {
 
   async draft(below?: string): Promise<SnapshotDraft> {
     const { SnapshotWork } = await import('./snapshot-work.ts');
-    return new SnapshotWork(this.#parts, below);
+    const draft = new SnapshotWork(this.#parts);
+    if (below !== undefined) draft.resemble(below);
+    return draft;
   }
 
   async rootCopy(chain: readonly LayerRef[], options: ChainOptions): Promise<RootCopy> {

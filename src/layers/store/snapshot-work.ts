@@ -22,15 +22,17 @@ export class SnapshotWork implements SnapshotDraft {
   readonly #warming: NodeJS.Timeout;
   #diffId: Digest | undefined;
 
-  /** @param below the highest layer beneath: the root directory of the overlay looks like its root until it is changed */
-  constructor(parts: StoreParts, below: string | undefined) {
+  constructor(parts: StoreParts) {
     this.#parts = parts;
     this.#folder = parts.presence.draft();
     this.upper = join(this.#folder, 'fs');
     makeFolders(this.#folder, ['fs']);
-    if (below !== undefined) copyRoot(below, this.upper);
     this.work = parts.workFolders.pop() ?? this.#makeWork();
     this.#warming = setTimeout(() => warmPool(parts), longStep).unref();
+  }
+
+  resemble(below: string): void {
+    copyRoot(below, this.upper);
   }
 
   async diff(options: {
@@ -46,9 +48,10 @@ export class SnapshotWork implements SnapshotDraft {
     return layer;
   }
 
-  async commit(chainId: Digest): Promise<void> {
-    await this.#parts.snapshots.commit(this.#folder, chainId, this.#diffId);
-    this.#parts.workFolders.push(this.work);
+  async commit(chainId: Digest): Promise<boolean> {
+    const isPlaced = await this.#parts.snapshots.commit(this.#folder, chainId, this.#diffId);
+    if (isPlaced) this.#parts.workFolders.push(this.work);
+    return isPlaced;
   }
 
   async discard(): Promise<void> {

@@ -179,14 +179,14 @@ export class Snapshots {
   }
 
   /**
-   * Makes `draft`, a folder that holds `fs`, the snapshot of a chain ID, unless there is one.
+   * Makes `draft`, a folder that holds `fs`, the snapshot of a chain ID, unless there is one: then it stays a draft.
    * @param diffId the layer it was unpacked from or amounts to: `prune` keeps it as long as it keeps that
    */
-  async commit(draft: string, chainId: Digest, diffId: Digest | undefined): Promise<void> {
-    await this.#commit(draft, this.#name(chainId), diffId);
+  async commit(draft: string, chainId: Digest, diffId: Digest | undefined): Promise<boolean> {
+    return this.#commit(draft, this.#name(chainId), diffId);
   }
 
-  async #commit(draft: string, name: string, diffId: Digest | undefined): Promise<void> {
+  async #commit(draft: string, name: string, diffId: Digest | undefined): Promise<boolean> {
     const folder = join(this.#parts.layout.snapshots, name);
     try {
       // One file, not two: making a file is what costs most here.
@@ -197,7 +197,7 @@ export class Snapshots {
           // Written a moment ago, so `prune` leaves it as it leaves what is marked.
           this.#present.add(name);
           if (known) this.#lastChange = this.#changeTime();
-          return;
+          return true;
         }
         if (attempt === 100) throw new Error('its place is taken and given back again and again');
         await this.#removeStale(folder);
@@ -205,7 +205,7 @@ export class Snapshots {
     } catch (error) {
       throw storeFailure(error, `cannot keep the snapshot ${folder}`);
     }
-    await removeTree(draft);
+    return false;
   }
 
   /**
@@ -236,8 +236,7 @@ export class Snapshots {
     try {
       makeFolders(draft, ['fs']);
       const isFilled = await fill(join(draft, 'fs'));
-      if (isFilled) await this.#commit(draft, name, diffId);
-      else await removeTree(draft);
+      if (!isFilled || !(await this.#commit(draft, name, diffId))) await removeTree(draft);
       return isFilled;
     } catch (error) {
       await removeTree(draft);

@@ -21,6 +21,7 @@
 
 #include "chroot.h"
 #include "descriptor-channel.h"
+#include "go.h"
 #include "inroot.h"
 #include "net.h"
 #include "orphans.h"
@@ -49,10 +50,10 @@ static void tie_to_supervisor(const struct spec *spec) {
     fail("init", errno, "prctl");
 }
 
-static void wait_to_go_on(int alive) {
-  char go;
+static void wait_to_go_on(int alive, bool has_groups) {
   struct pollfd hangup = {.fd = alive};
-  if (read(alive, &go, 1) != 1 || (poll(&hangup, 1, 0) == 1 && hangup.revents & POLLHUP)) _exit(SETUP_FAILED);
+  if (has_groups) await_go(alive);
+  if (poll(&hangup, 1, 0) == 1 && hangup.revents & POLLHUP) _exit(SETUP_FAILED);
   close(alive);
 }
 
@@ -70,10 +71,11 @@ static void prepare_root(const struct spec *spec, struct prepared *prepared) {
   prepare_system(&prepared->system, &prepared->stage);
 }
 
-static int enter_new_root(const struct spec *spec, struct prepared *prepared) {
+static int enter_new_root(const struct spec *spec, struct prepared *prepared, int go) {
   struct stage *stage = &prepared->stage;
   struct root_fds root_fds = open_root(&spec->root);
   struct step_source *sources = open_step_sources(spec);
+  if (go >= 0) await_go(go);
   int root = mount_root(stage, &root_fds, spec->rung == RUNG_USERNS, false, spec->insecure ? 0 : MS_NODEV);
   close_root(&root_fds);
   prepare_step_sources(spec, sources, stage);
@@ -90,7 +92,8 @@ static int enter_new_root(const struct spec *spec, struct prepared *prepared) {
   return root;
 }
 
-static int enter_chroot(const struct spec *spec) {
+static int enter_chroot(const struct spec *spec, int go) {
+  if (go >= 0) await_go(go);
   trees_begin(true);
   int root = open(spec->root.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0 || fchdir(root) != 0 || chroot(".") != 0 || chdir("/") != 0) fail("chroot", errno, spec->root.directory);
@@ -138,10 +141,12 @@ static pid_t start(const struct spec *spec, int root, const struct channels *cha
   bool told = spec->single_id && !spec->insecure;
   int owners[2] = {-1, -1};
   if (told) open_channel(owners);
+  if (spec->held) report_ready();
   pid_t child = fork();
   if (child < 0) fail("fork", errno, "main process");
-  if (child == 0) start_program(spec, &identity, cwd, owners[1]);
+  if (child == 0) start_program(spec, &identity, cwd, owners[1], spec->held ? channels->go : -1);
   close(cwd);
+  if (channels->go >= 0) close(channels->go);
   if (told) {
     close(owners[1]);
     *listener = receive_descriptor(owners[0]);
@@ -224,14 +229,17 @@ _Noreturn void run_init(struct spec *spec, const struct channels *channels) {
   umask(0);
   struct prepared prepared;
   if (!alone) prepare_root(spec, &prepared);
-  wait_to_go_on(channels->alive);
-  if (channels->spec >= 0) spec_read(spec, channels->spec);
-  if (channels->spec >= 0) close(channels->spec);
+  if (channels->spec >= 0) {
+    await_go(channels->go);
+    spec_read(spec, channels->spec);
+    close(channels->spec);
+  }
+  wait_to_go_on(channels->alive, spec->cgroups.count > 0);
   if (!alone) set_up_names(spec);
   /* In a root without mounts there is no other devpts than the host's, and no name for what was opened of it. */
   struct terminal terminal = {-1, -1};
   if (spec->terminal && alone) terminal = open_terminal();
-  int root = alone ? enter_chroot(spec) : enter_new_root(spec, &prepared);
+  int root = alone ? enter_chroot(spec, channels->go) : enter_new_root(spec, &prepared, channels->go);
   if (spec->terminal && !alone) terminal = open_terminal();
   int listener = -1;
   pid_t main_process = start(spec, root, channels, &terminal, &listener);

@@ -14,8 +14,9 @@ struct channels {
   int output;   /* write ends of its stdout and stderr; -1 with a terminal */
   int error;
   int terminal; /* where the master of its terminal is sent; -1: it has none */
-  int alive;    /* a byte when PID 1 may go on; hung up when the supervisor is gone */
+  int alive;    /* a byte when PID 1 is in the step's groups; hung up when the supervisor is gone */
   int spec;     /* what to read the spec from once it may; -1: it is known */
+  int go;       /* a byte: the spec is there; a second: the mounts of earlier steps are gone; a third: a held program may start */
 };
 
 /* Of a spec that is not known yet it needs the rung and `legacy_mounts`. */

@@ -3,7 +3,8 @@
  *   error  stage errno detail                                        the step could not be run
  *   exec   errno program                                             the program could not be started
  *   exit   exited|killed number user-microseconds system-microseconds peak-resident-bytes
- *   ready                                                            the shared network is connected
+ *   ready                                                            the shared network is connected, or all
+ *                                                                    of a held step is there but its program
  * Runs in: every process of the helper, whatever its capabilities.
  */
 #ifndef TSBUILD_REPORT_H

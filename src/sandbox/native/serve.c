@@ -25,12 +25,15 @@
 #include "supervise.h"
 
 enum { REQUEST_FD = 3, ANSWER_FD = 4, HEADER = 9, CHUNK = 1 << 16, STREAMS = 3, RECORDS = 2, FIXED = 2 };
+/* The pipes of a step. */
+enum { GO = STREAMS, INIT_GO, PIPES };
 
 struct step {
   uint32_t id;
   pid_t pid;            /* 0: reaped, with `status` */
   int status;
   int streams[STREAMS]; /* read ends, by kind of answer - 1; -1: at its end */
+  int go;               /* write end; the bytes PID 1 waits for (init.h) */
   bool succeeded;       /* its exit record says so: no process of it is left but PID 1, which ends */
   bool announced;       /* tsbuild was told its end */
 };
@@ -46,7 +49,7 @@ static struct {
   bool made;
   struct step step;
   int spec; /* a memory file */
-  int go;
+  int go;   /* write end; a byte there: the supervisor finds the spec */
 } spare;
 
 static struct {
@@ -103,15 +106,15 @@ static void answer(enum answer_kind kind, uint32_t id, const void *data, size_t 
 }
 
 /* The descriptors `supervise` expects; what else is open it closes. */
-static _Noreturn void run_supervisor(int ends[STREAMS][2], int go) {
-  const int from[] = {ends[0][1], ends[1][1], ends[RECORDS][1], spare.spec, go};
-  static const int places[] = {1, 2, RECORD_FD, REQUEST_FD, GO_FD};
+static _Noreturn void run_supervisor(int ends[PIPES][2]) {
+  const int from[] = {ends[0][1], ends[1][1], ends[RECORDS][1], spare.spec, ends[GO][0], ends[INIT_GO][0]};
+  static const int places[] = {1, 2, RECORD_FD, REQUEST_FD, GO_FD, INIT_GO_FD};
   enum { COUNT = sizeof places / sizeof places[0] };
   sigprocmask(SIG_SETMASK, &settings.signals, NULL);
   signal(SIGPIPE, SIG_DFL);
   /* First out of the way of the low numbers: what is copied there may lie there. */
   int own[COUNT];
-  for (int i = 0; i < COUNT; i++) own[i] = fcntl(from[i], F_DUPFD_CLOEXEC, GO_FD + 1);
+  for (int i = 0; i < COUNT; i++) own[i] = fcntl(from[i], F_DUPFD_CLOEXEC, INIT_GO_FD + 1);
   for (int i = 0; i < COUNT; i++)
     if (own[i] < 0 || dup2(own[i], places[i]) < 0) _exit(SETUP_FAILED);
   _exit(supervise(&settings.standing));
@@ -124,21 +127,22 @@ static void close_all(const int *fds, size_t count) {
 
 /* One that fails in what it prepares stays, for the next step to say why. */
 static void make_spare(void) {
-  int ends[STREAMS + 1][2] = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+  int ends[PIPES][2];
+  memset(ends, -1, sizeof ends);
   spare.spec = memfd_create("spec", MFD_CLOEXEC);
   bool made = spare.spec >= 0;
-  for (int i = 0; i <= STREAMS && made; i++) made = pipe2(ends[i], O_CLOEXEC) == 0;
+  for (int i = 0; i < PIPES && made; i++) made = pipe2(ends[i], O_CLOEXEC) == 0;
   pid_t pid = made ? fork() : -1;
-  if (pid == 0) run_supervisor(ends, ends[STREAMS][0]);
+  if (pid == 0) run_supervisor(ends);
   spare.made = pid > 0;
-  spare.go = ends[STREAMS][1];
-  spare.step = (struct step){.pid = pid};
-  const int theirs[] = {ends[0][1], ends[1][1], ends[2][1], ends[STREAMS][0]};
-  close_all(theirs, STREAMS + 1);
+  spare.go = ends[GO][1];
+  spare.step = (struct step){.pid = pid, .go = ends[INIT_GO][1]};
+  const int theirs[] = {ends[0][1], ends[1][1], ends[2][1], ends[GO][0], ends[INIT_GO][0]};
+  close_all(theirs, PIPES);
   for (int i = 0; i < STREAMS; i++) spare.step.streams[i] = ends[i][0];
   if (spare.made) return;
-  const int ours[] = {ends[0][0], ends[1][0], ends[2][0], spare.go, spare.spec};
-  close_all(ours, STREAMS + 2);
+  const int ours[] = {ends[0][0], ends[1][0], ends[2][0], spare.go, spare.step.go, spare.spec};
+  close_all(ours, PIPES + 1);
 }
 
 static bool give_spec(const uint8_t *data, size_t size) {
@@ -148,10 +152,11 @@ static bool give_spec(const uint8_t *data, size_t size) {
     done += (size_t)wrote;
   }
   /* One that has died has a record that says why. */
-  return write(spare.go, "", 1) == 1 || errno == EPIPE;
+  bool told = write(spare.step.go, "", 1) == 1 || errno == EPIPE;
+  return told && (write(spare.go, "", 1) == 1 || errno == EPIPE);
 }
 
-/* The mounts of a step that was announced may be used by the next one. */
+/* What a step that was announced has mounted, the next one may mount. */
 static void await_leaving(void) {
   for (size_t i = 0; i < steps.count; i++) {
     struct step *step = &steps.items[i];
@@ -170,14 +175,22 @@ static bool start_step(uint32_t id, const uint8_t *spec, size_t size) {
     steps.items = items;
     steps.room = room;
   }
-  await_leaving();
   if (!give_spec(spec, size)) return false;
-  close(spare.go);
+  await_leaving();
+  (void)!write(spare.step.go, "", 1);
   close(spare.spec);
+  close(spare.go);
   spare.step.id = id;
   steps.items[steps.count++] = spare.step;
   spare.made = false;
   return true;
+}
+
+/* NULL: it has ended. */
+static struct step *step_of(uint32_t id) {
+  for (size_t i = 0; i < steps.count; i++)
+    if (steps.items[i].id == id) return &steps.items[i];
+  return NULL;
 }
 
 static void take_request(void) {
@@ -190,17 +203,18 @@ static void take_request(void) {
     uint8_t code = SETUP_FAILED;
     answer(ANSWER_EXITED, id, &code, 1);
   }
-  if (header[0] == REQUEST_SIGNAL && size == 1)
-    for (size_t i = 0; i < steps.count; i++)
-      if (steps.items[i].id == id && steps.items[i].pid > 0) kill(steps.items[i].pid, data[0]);
+  struct step *step = step_of(id);
+  if (header[0] == REQUEST_SIGNAL && size == 1 && step != NULL && step->pid > 0) kill(step->pid, data[0]);
+  if (header[0] == REQUEST_BEGIN && step != NULL) (void)!write(step->go, "", 1);
   free(data);
 }
 
-/* Whether one of the records is that of an exit with status 0. They are written whole. */
-static bool says_success(const uint8_t *records, size_t size) {
-  static const char success[] = "exit\0exited\0" "0";
+static const char success[] = "exit\0exited\0" "0", ready[] = "ready";
+
+/* Whether one of the records begins so. They are written whole. */
+static bool says(const uint8_t *records, size_t size, const char *text, size_t length) {
   for (size_t at = 0; at + 4 <= size; at += 4 + number_at(records + at))
-    if (size - at - 4 >= sizeof success && memcmp(records + at + 4, success, sizeof success) == 0) return true;
+    if (size - at - 4 >= length && memcmp(records + at + 4, text, length) == 0) return true;
   return false;
 }
 
@@ -210,7 +224,10 @@ static void pass_on(struct step *step, int stream) {
   if (size < 0 && errno == EINTR) return;
   if (size > 0) {
     answer((enum answer_kind)(stream + 1), step->id, buffer, (size_t)size);
-    if (stream == RECORDS && says_success(buffer, (size_t)size)) step->succeeded = true;
+    if (stream != RECORDS) return;
+    if (says(buffer, (size_t)size, success, sizeof success)) step->succeeded = true;
+    /* Nothing more is mounted of it. */
+    if (says(buffer, (size_t)size, ready, sizeof ready) && !spare.made) make_spare();
     return;
   }
   close(step->streams[stream]);
@@ -248,7 +265,8 @@ static bool announce_ends(void) {
       step->announced = true;
       any = true;
     }
-    if (!gone) steps.items[kept++] = *step;
+    if (gone) close(step->go);
+    else steps.items[kept++] = *step;
   }
   steps.count = kept;
   return any;

@@ -11,6 +11,7 @@
 enum request_kind {
   REQUEST_STEP = 1,   /* a spec (spec.h) */
   REQUEST_SIGNAL = 2, /* a byte: the signal its supervisor gets */
+  REQUEST_BEGIN = 3,  /* the program of a held step may start */
 };
 
 enum answer_kind {

@@ -127,6 +127,7 @@ static bool take_entry(struct spec *spec, const struct entry *entry) {
     case TAG_LEGACY_MOUNTS: return flag_of(entry, &spec->legacy_mounts);
     case TAG_SINGLE_ID: return flag_of(entry, &spec->single_id);
     case TAG_TERMINAL: return flag_of(entry, &spec->terminal);
+    case TAG_HELD: return flag_of(entry, &spec->held);
     case TAG_INPUT: return flag_of(entry, &spec->input);
     case TAG_LOWER: return add_text(entry, &spec->root.lowers);
     case TAG_UPPER: return text_of(entry, &spec->root.upper);
@@ -193,9 +194,10 @@ const char *spec_parse(struct spec *spec, uint8_t *data, size_t size) {
   return check(spec);
 }
 
-static void read_exactly(int fd, uint8_t *data, size_t size) {
+static void read_exactly(int fd, uint8_t *data, size_t size, off_t at) {
   for (size_t have = 0; have < size;) {
-    ssize_t got = read(fd, data + have, size - have);
+    ssize_t got = pread(fd, data + have, size - have, at + (off_t)have);
+    if (got < 0 && errno == ESPIPE) got = read(fd, data + have, size - have);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail("spec", errno, "read");
     if (got == 0) fail("spec", EPROTO, "the spec ends early");
@@ -205,13 +207,13 @@ static void read_exactly(int fd, uint8_t *data, size_t size) {
 
 void spec_read(struct spec *spec, int fd) {
   uint8_t header[8];
-  read_exactly(fd, header, sizeof header);
+  read_exactly(fd, header, sizeof header, 0);
   if (memcmp(header, "TSB1", 4) != 0) fail("spec", EPROTO, "the spec has another version");
   size_t size = (size_t)little_endian(header + 4, 4);
   if (size > largest_spec) fail("spec", E2BIG, "the spec");
   uint8_t *data = malloc(size + 1);
   if (data == NULL) fail("spec", ENOMEM, "the spec");
-  read_exactly(fd, data, size);
+  read_exactly(fd, data, size, sizeof header);
   const char *wrong = spec_parse(spec, data, size);
   if (wrong != NULL) fail("spec", EPROTO, wrong);
 }

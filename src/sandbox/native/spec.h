@@ -21,6 +21,7 @@ enum spec_tag {
   TAG_SINGLE_ID = 5,
   TAG_TERMINAL = 6,
   TAG_INPUT = 7,
+  TAG_HELD = 8,
   TAG_LOWER = 10,
   TAG_UPPER = 11,
   TAG_WORK = 12,
@@ -104,6 +105,7 @@ struct spec {
   bool single_id;           /* the user namespace maps one ID: ownership cannot change */
   bool terminal;            /* the step's streams are a terminal, passed on to and from descriptors 0 and 1 */
   bool input;               /* descriptor 0 is passed on to the step */
+  bool held;                /* its program waits until tsbuild knows that the step is needed (start.h) */
   struct root root;
   struct texts args;
   struct texts env;
@@ -126,7 +128,10 @@ struct spec {
 /* Parses `size` bytes that follow the header; the spec points into them. Returns NULL, or what is wrong. */
 const char *spec_parse(struct spec *spec, uint8_t *data, size_t size);
 
-/* Reads a whole spec from a descriptor and parses it; ends the process with a record when that fails. */
+/*
+ * Reads a whole spec from a descriptor, of a file from its beginning wherever others are in it, and parses it; ends the
+ * process with a record when that fails.
+ */
 void spec_read(struct spec *spec, int fd);
 
 #endif

@@ -21,6 +21,7 @@
 
 #include "caps.h"
 #include "descriptor-channel.h"
+#include "go.h"
 #include "report.h"
 #include "seccomp.h"
 #include "terminal.h"
@@ -127,7 +128,7 @@ static int execute(const struct spec *spec, char *const *env) {
   return errno;
 }
 
-_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd, int owners) {
+_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd, int owners, int go) {
   setsid();
   if (spec->terminal) control_terminal();
   reset_signals();
@@ -139,6 +140,7 @@ _Noreturn void start_program(const struct spec *spec, const struct identity *ide
   (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
   if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) fail("exec", errno, "dumpable");
   give_up_privileges(spec, identity, owners);
+  if (go >= 0) await_go(go);
   int error = execute(spec, env);
   report_exec(error, spec->args.items[0]);
   _exit(error == ENOENT || error == ENOTDIR ? 127 : 126);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "descriptor-channel.h"
+#include "go.h"
 #include "init.h"
 #include "relay.h"
 #include "report.h"
@@ -157,11 +158,17 @@ static void open_pipe(int ends[2]) {
   if (pipe2(ends, O_CLOEXEC) != 0) fail("supervise", errno, "pipe");
 }
 
-static struct pipes open_pipes(const struct spec *spec) {
+static struct pipes open_pipes(const struct spec *spec, bool standing) {
   struct pipes pipes = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
   open_pipe(pipes.alive);
   if (spec->terminal) {
     open_channel(pipes.terminal);
+    return pipes;
+  }
+  if (standing) {
+    pipes.output[1] = fcntl(1, F_DUPFD_CLOEXEC, INIT_GO_FD + 1);
+    pipes.error[1] = fcntl(2, F_DUPFD_CLOEXEC, INIT_GO_FD + 1);
+    if (pipes.output[1] < 0 || pipes.error[1] < 0) fail("supervise", errno, "pipe");
     return pipes;
   }
   open_pipe(pipes.output);
@@ -179,14 +186,20 @@ static void close_ends(const struct pipes *pipes, enum side side) {
     if (ends[i] >= 0) close(ends[i]);
 }
 
-/* Without a cgroup, which must be empty before it can go, the step's end need not wait for that of PID 1. */
-static void relay_pipes(const struct spec *spec, const struct pipes *pipes, struct relay relays[RELAYS]) {
-  bool early = spec->cgroups.count == 0 && spec->rung != RUNG_CHROOT;
-  relays[OUTPUT] = (struct relay){.from = pipes->output[0], .to = 1, .owns_to = early};
-  relays[ERROR] = (struct relay){.from = pipes->error[0], .to = 2, .owns_to = early};
+static void relay_pipes(const struct pipes *pipes, struct relay relays[RELAYS]) {
+  relays[OUTPUT] = (struct relay){.from = pipes->output[0], .to = 1};
+  relays[ERROR] = (struct relay){.from = pipes->error[0], .to = 2};
   relays[INPUT] = (struct relay){.from = pipes->input[1] >= 0 ? 0 : -1, .to = pipes->input[1], .owns_to = true};
   for (int i = 0; i < RELAYS; i++)
     if (relays[i].to >= 0) fcntl(relays[i].to, F_SETFL, fcntl(relays[i].to, F_GETFL) | O_NONBLOCK);
+}
+
+/* Without a cgroup, which must be empty before it can go, the step's end need not wait for that of PID 1. */
+static void leave_pipes(const struct spec *spec, struct relay relays[RELAYS]) {
+  for (int i = 0; i < RELAYS; i++) relays[i] = (struct relay){.from = -1, .to = -1};
+  if (spec->cgroups.count > 0 || spec->rung == RUNG_CHROOT) return;
+  close(1);
+  close(2);
 }
 
 /* PID 1 sends the terminal when the step is about to start, or ends without. */
@@ -209,23 +222,20 @@ static void close_from(unsigned first) {
 
 /* Ends this process, and with it PID 1, when there will be none. */
 static void await_spec(struct spec *spec) {
-  char go;
-  ssize_t got;
-  do got = read(GO_FD, &go, 1);
-  while (got < 0 && errno == EINTR);
-  if (got != 1) _exit(SETUP_FAILED);
+  await_go(GO_FD);
   close(GO_FD);
   enum rung prepared = spec->rung;
   spec_read(spec, SPEC_FD);
   if (spec->rung != prepared || spec->terminal || spec->input) fail("spec", EINVAL, "it is not for a step that stands ready");
-  if (lseek(SPEC_FD, 0, SEEK_SET) != 0) fail("spec", errno, "seek");
 }
 
 int supervise(const struct standing *standing) {
   static struct spec spec;
-  close_from(standing == NULL ? RECORD_FD + 1 : GO_FD + 1);
+  close_from(standing == NULL ? RECORD_FD + 1 : INIT_GO_FD + 1);
   if (fcntl(RECORD_FD, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
   if (standing != NULL) {
+    for (int fd = GO_FD; fd <= INIT_GO_FD; fd++)
+      if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
     spec = (struct spec){.rung = standing->rung, .legacy_mounts = standing->legacy_mounts};
   } else {
     spec_read(&spec, SPEC_FD);
@@ -235,7 +245,7 @@ int supervise(const struct standing *standing) {
   /* With a terminal it stays in the group of tsbuild, which is told when the window changes. */
   if (!spec.terminal) setsid();
   struct watch watch = {.spec = &spec, .signals = watch_signals(), .master = -1};
-  struct pipes pipes = open_pipes(&spec);
+  struct pipes pipes = open_pipes(&spec, standing != NULL);
   watch.init = (pid_t)syscall(SYS_clone, new_namespaces(&spec) | SIGCHLD, NULL, NULL, NULL, NULL);
   if (watch.init < 0) fail("namespaces", errno, "clone");
   if (watch.init == 0) {
@@ -245,10 +255,12 @@ int supervise(const struct standing *standing) {
     run_init(&spec, &(struct channels){
       .input = pipes.input[0], .output = pipes.output[1], .error = pipes.error[1],
       .terminal = pipes.terminal[1], .alive = pipes.alive[0], .spec = standing == NULL ? -1 : SPEC_FD,
+      .go = standing == NULL ? -1 : INIT_GO_FD,
     });
   }
   close_ends(&pipes, THEIRS);
   if (standing != NULL) {
+    close(INIT_GO_FD);
     await_spec(&spec);
     close(SPEC_FD);
   }
@@ -256,7 +268,8 @@ int supervise(const struct standing *standing) {
   if (write(pipes.alive[1], "", 1) != 1 && errno != EPIPE) fail("supervise", errno, "pipe");
   static struct relay relays[RELAYS];
   if (spec.terminal) relay_terminal(&watch, pipes.terminal[0], relays);
-  else relay_pipes(&spec, &pipes, relays);
+  else if (standing != NULL) leave_pipes(&spec, relays);
+  else relay_pipes(&pipes, relays);
   pass_streams(&watch, relays);
   restore_terminal();
   return WIFEXITED(watch.status) ? WEXITSTATUS(watch.status) : SETUP_FAILED;

@@ -18,11 +18,12 @@ struct standing {
   bool legacy_mounts;
 };
 
-enum { GO_FD = RECORD_FD + 1 };
+enum { GO_FD = RECORD_FD + 1, INIT_GO_FD };
 
 /*
- * Runs the step whose spec is on descriptor 3 to its end. `standing`: the spec is there when a byte arrives on GO_FD, and
- * descriptor 3 can be read twice; until then all is made ready that needs no spec. Returns this process's exit status: 0
+ * Runs the step whose spec is on descriptor 3 to its end. `standing`: the spec is there, in a file, when a byte arrives
+ * on GO_FD and one on INIT_GO_FD, which is for PID 1; until then all is made ready that needs no spec. A held step's program
+ * starts at a second byte for PID 1. The step then writes to descriptors 1 and 2 itself. Returns this process's exit status: 0
  * when an exit record was sent.
  */
 int supervise(const struct standing *standing);

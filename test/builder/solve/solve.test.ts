@@ -147,6 +147,14 @@ describe('the cache', () => {
     expect([outcomeOf(second, 'echo before'), outcomeOf(second, 'echo after')]).toEqual(['cached', 'done']);
   });
 
+  test('has the RUN over one that ran again and made the same, before its command has run', async () => {
+    const text = (n: number) => `FROM base\nRUN true ${n}\nRUN echo ran; echo kept > /a\n`;
+    await solve('ahead', text(1));
+    const second = await solve('ahead', text(2));
+    expect([outcomeOf(second, 'RUN true'), outcomeOf(second, 'echo ran')]).toEqual(['done', 'cached']);
+    expect(second.output).toBe('');
+  });
+
   test('does not look at file times, and looks at content and mode', async () => {
     writeFileSync(join(context, 'file'), 'one', { mode: 0o644 });
     const text = 'FROM scratch\nCOPY file /file\n';

@@ -17,10 +17,11 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type EventSink, isTsbuildError } from '../../../src/core/index.ts';
+import { type EventSink, isTsbuildError, TsbuildError } from '../../../src/core/index.ts';
 import { hostFacts } from '../../../src/sandbox/host-facts.ts';
 import {
   createSandbox,
+  type HeldRun,
   probeRungs,
   type RootFs,
   type Rung,
@@ -31,7 +32,7 @@ import {
 } from '../../../src/sandbox/index.ts';
 import { NamespaceSandbox } from '../../../src/sandbox/namespace-sandbox.ts';
 import { makeBaseRoot } from './base-root.ts';
-import type { Answer, Request, TestMount } from './protocol.ts';
+import type { Answer, Request, StepRequest, TestMount } from './protocol.ts';
 
 const [isolation, folder, probed] = process.argv.slice(2) as [Exclude<Rung, 'none'>, string, 'probed' | 'unprobed'];
 
@@ -99,6 +100,7 @@ async function serve(): Promise<void> {
     try {
       const result = await sandbox.run(spec, {
         signal,
+        ...(request.held && { held: heldRun(request.held, request.id, () => out.length === 0) }),
         onOutput: (stream, chunk) => {
           (stream === 'stdout' ? out : err).push(Buffer.from(chunk));
           if (request.watch) answer({ id: request.id, output: Buffer.from(chunk).toString(), place });
@@ -110,6 +112,22 @@ async function serve(): Promise<void> {
       return { ...common(), error: { code: error.code, message: error.message, hint: error.hint } };
     }
   }
+}
+
+/** @param isQuiet whether its program has said nothing */
+function heldRun(how: NonNullable<StepRequest['held']>, id: number, isQuiet: () => boolean): HeldRun {
+  let onRootOpen = (): void => {};
+  const needed = new Promise<void>((resolve, reject) => {
+    const decide = () => {
+      if (how === 'needed' && isQuiet()) resolve();
+      else reject(new TsbuildError({ code: 'cancelled', message: isQuiet() ? 'it is not needed' : 'it has begun' }));
+    };
+    onRootOpen = () => {
+      if (how === 'open') answer({ id, output: 'open' });
+      else setTimeout(decide, 30);
+    };
+  });
+  return { rooted: Promise.resolve(), needed, onBegun: () => {}, onRootOpen };
 }
 
 function answer(value: Answer): void {

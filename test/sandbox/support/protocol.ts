@@ -22,6 +22,8 @@ export interface StepRequest {
   readonly lowerCount?: number;
   /** Output is reported as it comes. */
   readonly watch?: boolean;
+  /** It is held; some time after its root is open this shows. `open`: the output "open" is reported then, and nothing shows. */
+  readonly held?: 'needed' | 'refused' | 'open';
 }
 
 export type Request =
