@@ -80,6 +80,8 @@ describe('prune', () => {
         .filter((name) => layers.includes(name))
         .map(contentOf)
         .sort();
+    await place.tsbuild(['prune', '--all', '--keep-storage', '1g']);
+    expect(left()).toEqual(['a', 'b', 'c']);
     await place.tsbuild(['prune', '--keep-storage', `${(await storeSize()) - megabyte / 2}`]);
     expect(left()).toEqual(['a', 'c']);
     await place.tsbuild(['prune', '--keep-storage', '0']);

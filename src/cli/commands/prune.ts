@@ -14,7 +14,7 @@ export const prune: Command = {
     {
       name: 'keep-storage',
       value: 'BYTES',
-      help: 'free the least recently used caches until the store is this small, e.g. 10g',
+      help: 'free the least recently used caches until the store is this small, e.g. 10g; with --all, too',
     },
     { name: 'force', short: 'f' },
   ],

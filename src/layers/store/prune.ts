@@ -1,6 +1,6 @@
 /**
  * Frees what nobody needs: what no name and no record needs; with `all`, everything that can be made or fetched again;
- * with `keepBytes`, the least recently used of that until the store is small enough.
+ * with `keepBytes`, `all` or not, the least recently used of that until the store is small enough.
  * Invariants: what an image with a name needs stays; what any process used or made since the oldest living one made
  * itself known stays (usage-marks.ts), so a prune beside running builds takes nothing from them. A removal is a rename
  * out of the way under the lock against marking, and may then be interrupted at any instant.
@@ -26,7 +26,7 @@ import { lockForRemoval } from './usage-marks.ts';
 export interface PruneOptions {
   /** Also what is only kept to save work: records of steps, snapshots, uncompressed copies, cache mounts. */
   readonly all?: boolean;
-  /** Bytes on disk the store may keep. Images with a name may exceed it. */
+  /** Bytes on disk the store may keep: of what `all` would free, no more is taken. Images with a name may exceed it. */
   readonly keepBytes?: number;
   readonly signal: AbortSignal;
 }
@@ -57,7 +57,8 @@ interface Candidate {
 
 export async function prune(parts: StoreParts, options: PruneOptions): Promise<PruneResult> {
   const { layout, images } = parts;
-  const { all = false, signal } = options;
+  const { keepBytes, signal } = options;
+  const all = options.all === true && keepBytes === undefined;
   await parts.pending.settle();
   await parts.records.settle();
   const drafts = (await removeDead(layout)) + removeAbandonedDownloads(layout);
@@ -71,7 +72,7 @@ export async function prune(parts: StoreParts, options: PruneOptions): Promise<P
   const records = [...allRecords(layout)];
   const needed = neededBy(parts, records, all);
   await removal.remove(garbage(parts, needed, records, all));
-  if (options.keepBytes !== undefined) await shrink(parts, removal, needed, options.keepBytes, signal);
+  if (keepBytes !== undefined) await shrink(parts, removal, needed, keepBytes, signal);
   if (alone) removeUnheldLocks(parts);
   return { ...removal.counts, images: [...nameless], drafts };
 }
@@ -159,10 +160,12 @@ function* garbage(
     if (isStale || (all && !isOrigin)) yield { kind: 'records', path: record.path, used: record.written };
   }
   if (!all) return;
-  for (const name of namesIn(join(parts.layout.cache, contextHashRoom))) {
-    yield withUse('records', join(parts.layout.cache, contextHashRoom, name));
-  }
+  yield* filesOf(parts, contextHashRoom);
   yield* cacheMounts(parts);
+}
+
+function* filesOf({ layout }: StoreParts, room: string): Generator<Candidate> {
+  for (const name of namesIn(join(layout.cache, room))) yield withUse('records', join(layout.cache, room, name));
 }
 
 function* cacheMounts({ layout }: StoreParts): Generator<Candidate> {
@@ -187,6 +190,8 @@ async function shrink(
   const candidates: Candidate[] = [
     ...[...allBlobs(parts)].filter((blob) => blob.digest === undefined || !byImages.has(blob.digest)),
     ...[...snapshotFiles(parts.layout)].map(candidateOf),
+    ...filesOf(parts, layerIndexRoom),
+    ...filesOf(parts, contextHashRoom),
     ...cacheMounts(parts),
   ].sort((a, b) => a.used - b.used);
   for (const candidate of candidates) {
