@@ -12,6 +12,11 @@ import type { JobControl } from './job-control.ts';
 /** Bytes. */
 export const draftBufferSize = 1024 * 1024;
 
+/**
+ * Bytes after which the disk begins to write what is there: most of a large layer is on it when somebody waits for that.
+ */
+const writebackSize = 16 * 1024 * 1024;
+
 export class LayerDraft {
   readonly #buffer: Buffer;
   readonly #hash: DigestHasher = createDigestHasher();
@@ -19,6 +24,8 @@ export class LayerDraft {
   readonly #fd: number;
   #used = 0;
   #size = 0;
+  /** Bytes that the disk was told of. */
+  #begun = 0;
 
   /**
    * @param path must not exist
@@ -158,6 +165,10 @@ export class LayerDraft {
     for (let done = 0; done < filled.length; ) done += writeSync(this.#fd, filled, done);
     this.#size += filled.length;
     this.#used = 0;
+    if (this.#size - this.#begun >= writebackSize) {
+      native.startWriteback(this.#fd, this.#begun, this.#size - this.#begun);
+      this.#begun = this.#size;
+    }
     this.#control.written?.(this.#size);
   }
 }
