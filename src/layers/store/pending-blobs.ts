@@ -15,9 +15,10 @@
  *    (ext4 and XFS order the two, other file systems do not). Once per settle, not once per blob.
  * Invariant: a digest is pending, or its file is complete under the final name, or it is not there.
  */
-import { chmodSync, closeSync, constants, fdatasync, fsync, openSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fdatasync, fstatSync, fsync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { systemErrorCode } from '../../core/index.ts';
 import type { Digest } from '../../image/index.ts';
 import { storeFailure } from './failures.ts';
 
@@ -25,6 +26,8 @@ import { storeFailure } from './failures.ts';
 const syncsAtOnce = 2;
 /** Milliseconds between the end of a batch, or the first blob, and the start of the next batch nobody waits for. */
 const batchInterval = 150;
+/** Bytes. */
+const smallBlob = 1024 * 1024;
 const [syncData, syncAll] = [promisify(fdatasync), promisify(fsync)];
 
 interface PendingBlob {
@@ -138,6 +141,7 @@ export class PendingBlobs {
 
   /** All are synced before the first is renamed: a rename between two syncs would be one more commit of the journal. */
   async #publish(batch: readonly PendingBlob[]): Promise<void> {
+    if (batch.length > 1) await startWriting(batch);
     const failed = new Map<PendingBlob, unknown>();
     const rest = batch.values();
     const syncThem = async (): Promise<void> => {
@@ -164,6 +168,25 @@ export class PendingBlobs {
         blob.fail(failure);
       }
       if (this.#pending.get(blob.digest) === blob) this.#pending.delete(blob.digest);
+    }
+  }
+}
+
+/**
+ * The disk begins with all of them: one commit of the journal then does for what otherwise takes one for each. Large ones
+ * begin when they are synced, for to begin may take as long as the disk has other things to do.
+ */
+async function startWriting(batch: readonly PendingBlob[]): Promise<void> {
+  const { native } = await import('../native/addon.ts');
+  for (const { draft } of batch) {
+    try {
+      const file = openSync(draft, constants.O_RDONLY);
+      const { size } = fstatSync(file);
+      if (size <= smallBlob) native.startWriteback(file, 0, size);
+      closeSync(file);
+    } catch (error) {
+      // Whoever syncs it says what is the matter.
+      if (systemErrorCode(error) === undefined) throw error;
     }
   }
 }
