@@ -98,10 +98,9 @@ export class NamespaceSandbox implements Sandbox {
   }
 
   prepare(network: StepSpec['network']): void {
+    // It takes longer than the server. Why there is none, the step says that needs it.
+    if (network === 'default') this.#network(network).catch(() => {});
     this.#server.start();
-    if (network !== 'default') return;
-    // Why there is none, the step says that needs it.
-    this.#network(network).catch(() => {});
   }
 
   async close(): Promise<void> {

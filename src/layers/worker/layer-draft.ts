@@ -8,6 +8,7 @@ import { native } from '../native/addon.ts';
 import { encodeHeader, endOfArchive, type HeaderFields } from '../tar/tar-encoder.ts';
 import { blockSize, paddingOf } from '../tar/tar-format.ts';
 import type { JobControl } from './job-control.ts';
+import { layerFailure } from './system-error.ts';
 
 /** Bytes. */
 export const draftBufferSize = 1024 * 1024;
@@ -33,7 +34,7 @@ export class LayerDraft {
    */
   constructor(path: string, control: JobControl, buffer: Buffer = Buffer.allocUnsafe(draftBufferSize)) {
     this.#buffer = buffer;
-    this.#fd = openSync(path, 'wx', 0o644);
+    this.#fd = openNew(path);
     this.#control = control;
   }
 
@@ -170,5 +171,14 @@ export class LayerDraft {
       this.#begun = this.#size;
     }
     this.#control.written?.(this.#size);
+  }
+}
+
+/** It may be the first file a full disk refuses. */
+function openNew(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o644);
+  } catch (error) {
+    throw layerFailure(error, 'writing a layer');
   }
 }

@@ -58,6 +58,10 @@ function codeOf(task: () => unknown): string {
   return 'nothing thrown';
 }
 
+test('a layer whose file cannot be made is a failure of the file system, with its code', () => {
+  expect(() => write([], {}, 'missing/draft')).toThrow(expect.objectContaining({ code: 'layer-io' }));
+});
+
 describe('writing a layer', () => {
   test('from the index of a layer gives that layer again, byte for byte', async () => {
     bash(everyKindOfEntry, context);
