@@ -4,10 +4,10 @@
  * Invariant: whatever a manifest calls its files, nothing is written outside the folder that was asked for.
  */
 import { createReadStream } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
 import { finished } from 'node:stream';
-import { TsbuildError } from '../core/index.ts';
+import { makeDirectories, TsbuildError } from '../core/index.ts';
 import {
   type BlobProgress,
   type BlobSource,
@@ -86,7 +86,7 @@ export async function writeTitled(
   onBlob: (progress: BlobProgress) => void,
 ): Promise<string> {
   const path = join(folder, title);
-  await mkdir(dirname(path), { recursive: true });
+  makeDirectories(dirname(path));
   await writeOutput(path, session, async (out) => {
     let done = 0;
     for await (const chunk of await source.open(layer, session.signal)) {

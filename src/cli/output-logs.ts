@@ -3,9 +3,9 @@
  * they came. The display shows the last lines only.
  * Invariant: a log that cannot be written never fails a build, and costs nothing where nothing is printed.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { type EventSink, type StepId, systemErrorCode, type TsbuildEvent } from '../core/index.ts';
+import { type EventSink, makeDirectories, type StepId, systemErrorCode, type TsbuildEvent } from '../core/index.ts';
 
 /** Builds whose logs are kept. */
 const keptBuilds = 20;
@@ -79,7 +79,7 @@ export class OutputLogs {
   /** Names sort by time. */
   #makeFolder(): string {
     const name = `${new Date().toISOString().replaceAll(':', '')}-${process.pid}`;
-    mkdirSync(join(this.#folder, name), { recursive: true, mode: 0o700 });
+    makeDirectories(join(this.#folder, name), 0o700);
     for (const old of readdirSync(this.#folder).sort().slice(0, -keptBuilds)) {
       rmSync(join(this.#folder, old), { recursive: true, force: true });
     }

@@ -6,6 +6,7 @@ export * from './errors.ts';
 export * from './events.ts';
 export * from './host-platform.ts';
 export * from './limiter.ts';
+export * from './make-directories.ts';
 export * from './nearest.ts';
 export * from './redact.ts';
 export * from './source.ts';

@@ -2,7 +2,8 @@
  * The files of control groups and of procfs that say where they are: a port, because what a machine has of version 1 and
  * of version 2 is decided when it starts.
  */
-import { accessSync, constants, existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, rmdirSync, writeFileSync } from 'node:fs';
+import { makeDirectories } from '../core/index.ts';
 import { hostFacts, namesIn, readText } from './host-facts.ts';
 
 export interface ControlGroupFiles {
@@ -43,7 +44,7 @@ export function machineControlGroups(): ControlGroupFiles {
       }
     },
     write: (path, value) => writeFileSync(path, value),
-    make: (directory) => void mkdirSync(directory, { recursive: true }),
+    make: (directory) => void makeDirectories(directory),
     remove: (directory) => rmdirSync(directory),
   };
 }

@@ -22,6 +22,7 @@ import { basename, join } from 'node:path';
 import {
   bytePathForFs,
   bytePathFromText,
+  makeDirectories,
   redactText,
   redactUrl,
   systemErrorCode,
@@ -62,7 +63,7 @@ export async function checkoutGit(address: GitAddress, options: GitCheckoutOptio
   const folder = join(place, 'tree');
   const dispose = (): Promise<void> => rm(place, { recursive: true, force: true });
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    makeDirectories(folder, 0o700);
     const remote = await authorized(address, options);
     const git = await prepare(address, remote, place, options);
     const fetched = await fetchCommit(git, address);

@@ -1,9 +1,9 @@
 /** Files of the store's `cache/` that spare work and nothing else: one that cannot be read or written is done without. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { systemErrorCode } from '../../core/index.ts';
+import { makeDirectories, systemErrorCode } from '../../core/index.ts';
 
 /** @param name of a file for one context */
 export function memoFile(storeRoot: string, name: string): string {
@@ -24,7 +24,7 @@ export function readMemoFile(file: string): Buffer | undefined {
 export async function writeMemoFile(file: string, content: () => Buffer): Promise<boolean> {
   const draft = `${file}.${randomUUID()}`;
   try {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    makeDirectories(dirname(file), 0o700);
     await writeFile(draft, content(), { mode: 0o600 });
     await rename(draft, file);
     return true;

@@ -4,9 +4,9 @@
  * without following a symlink, so neither a link in the tree nor one that lay in the folder leads out of it; what stands
  * where an entry goes is replaced, a directory under a directory stays.
  */
-import { closeSync, constants, ftruncateSync, mkdirSync, writeSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, writeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type BytePath, systemErrorCode, throwIfAborted } from '../../core/index.ts';
+import { type BytePath, makeDirectories, systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import { Notes } from '../apply/notes.ts';
 import { native } from '../native/addon.ts';
 import { DirectoryHandles, openRoot } from '../native/directory-handles.ts';
@@ -55,7 +55,7 @@ export async function writeTreeFolder(
 
 function makeFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
+    makeDirectories(path);
   } catch (error) {
     const code = systemErrorCode(error);
     if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error;

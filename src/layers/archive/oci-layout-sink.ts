@@ -4,10 +4,10 @@
  * they have the name that is given. No tool locks such a folder, so two writers at once may lose a name, never a blob.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { isTsbuildError, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
+import { isTsbuildError, makeDirectories, systemErrorCode, TsbuildError, throwIfAborted } from '../../core/index.ts';
 import {
   type BlobSink,
   type CopyOptions,
@@ -28,7 +28,7 @@ import { layoutMarker, type SavedImage } from './write-archives.ts';
 export async function openOciLayoutSink(folder: string): Promise<BlobSink> {
   const marker = join(folder, 'oci-layout');
   await outputs(folder, async () => {
-    mkdirSync(folder, { recursive: true });
+    makeDirectories(folder);
     if (!statSync(marker, { throwIfNoEntry: false })) await replaceFile(marker, layoutMarker);
   });
   const has = (descriptor: Descriptor): boolean =>
@@ -40,7 +40,7 @@ export async function openOciLayoutSink(folder: string): Promise<BlobSink> {
       if (has(descriptor)) return 'exists';
       const path = join(folder, blobMember(descriptor.digest));
       await outputs(folder, async () => {
-        mkdirSync(dirname(path), { recursive: true });
+        makeDirectories(dirname(path));
         await writeVerified(path, descriptor, await source(), (size) => {
           throwIfAborted(signal);
           onProgress?.(size);

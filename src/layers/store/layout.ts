@@ -8,7 +8,6 @@ import {
   closeSync,
   fdatasyncSync,
   linkSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -18,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { makeDirectories, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import { type Digest, digestAlgorithm, digestHex, mediaTypes } from '../../image/index.ts';
 import { storeFailure } from './failures.ts';
 
@@ -86,7 +85,7 @@ export function openLayout(root: string): Layout {
 /** Makes a folder and what is missing above it, for the owner only. One that exists stays as it is. */
 export function makeFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectories(path, 0o700);
   } catch (error) {
     throw storeFailure(error, `cannot make ${path}`);
   }

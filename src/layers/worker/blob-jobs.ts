@@ -2,7 +2,8 @@
  * The jobs that read a layer's blob: unpacking it, indexing it, decompressing it. Each verifies the diff ID.
  * None syncs: a blob is synced before it gets its name, and an index that a power loss tore is made again.
  */
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { makeDirectories } from '../../core/index.ts';
 import type { EntryApplier } from '../apply/entry-applier.ts';
 import { LayerApplier } from '../apply/layer-applier.ts';
 import type { OverlayXattrPrefix } from '../apply/lower-stack.ts';
@@ -27,7 +28,7 @@ export interface ApplyLayerOutput {
 }
 
 export async function applyLayer(input: ApplyLayerInput, control: JobControl): Promise<ApplyLayerOutput> {
-  mkdirSync(input.target, { recursive: true });
+  makeDirectories(input.target);
   return unpack(new LayerApplier(input), input, control);
 }
 

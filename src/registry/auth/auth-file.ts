@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { isTsbuildError, systemErrorCode, TsbuildError } from '../../core/index.ts';
+import { isTsbuildError, makeDirectories, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import { pause } from '../http/retry.ts';
 import type { Credentials } from './credentials.ts';
 
@@ -83,7 +83,7 @@ export async function readAuthFile(path: string): Promise<AuthFile | undefined> 
 export async function writeAuthFile(path: string, document: Readonly<Record<string, unknown>>): Promise<void> {
   let draft: string | undefined;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectories(dirname(path), 0o700);
     const target = await linkTarget(path);
     draft = join(dirname(target), `.config.json.${randomBytes(6).toString('hex')}`);
     // O_EXCL and mode 600 from the first moment: nobody else ever has it open.
@@ -124,7 +124,7 @@ export async function withAuthFileLock<T>(path: string, signal: AbortSignal, wor
 
 async function takeLock(path: string, lock: string, signal: AbortSignal): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectories(dirname(path), 0o700);
     for (;;) {
       if (await madeFolder(lock)) return;
       const made = await stat(lock).catch(() => undefined);
