@@ -14,7 +14,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/uio.h>
@@ -22,11 +21,10 @@
 #include <unistd.h>
 
 #include "report.h"
+#include "spare.h"
 #include "supervise.h"
 
-enum { REQUEST_FD = 3, ANSWER_FD = 4, HEADER = 9, CHUNK = 1 << 16, STREAMS = 3, RECORDS = 2, FIXED = 2 };
-/* The pipes of a step. */
-enum { GO = STREAMS, INIT_GO, PIPES };
+enum { REQUEST_FD = 3, ANSWER_FD = 4, HEADER = 9, CHUNK = 1 << 16, FIXED = 2 };
 
 struct step {
   uint32_t id;
@@ -44,13 +42,7 @@ static struct {
   sigset_t signals; /* the mask this process was started with */
 } settings;
 
-/* A supervisor without a step. */
-static struct {
-  bool made;
-  struct step step;
-  int spec; /* a memory file */
-  int go;   /* write end; a byte there: the supervisor finds the spec */
-} spare;
+static struct spare spare;
 
 static struct {
   struct step *items;
@@ -70,7 +62,7 @@ static void put_number(uint8_t *bytes, uint32_t number) {
 static _Noreturn void end_all(int status) {
   for (size_t i = 0; i < steps.count; i++)
     if (steps.items[i].pid > 0) kill(steps.items[i].pid, SIGKILL);
-  if (spare.made && spare.step.pid > 0) kill(spare.step.pid, SIGKILL);
+  if (spare.made && spare.pid > 0) kill(spare.pid, SIGKILL);
   while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) continue;
   _exit(status);
 }
@@ -105,55 +97,8 @@ static void answer(enum answer_kind kind, uint32_t id, const void *data, size_t 
   }
 }
 
-/* The descriptors `supervise` expects; what else is open it closes. */
-static _Noreturn void run_supervisor(int ends[PIPES][2]) {
-  const int from[] = {ends[0][1], ends[1][1], ends[RECORDS][1], spare.spec, ends[GO][0], ends[INIT_GO][0]};
-  static const int places[] = {1, 2, RECORD_FD, REQUEST_FD, GO_FD, INIT_GO_FD};
-  enum { COUNT = sizeof places / sizeof places[0] };
-  sigprocmask(SIG_SETMASK, &settings.signals, NULL);
-  signal(SIGPIPE, SIG_DFL);
-  /* First out of the way of the low numbers: what is copied there may lie there. */
-  int own[COUNT];
-  for (int i = 0; i < COUNT; i++) own[i] = fcntl(from[i], F_DUPFD_CLOEXEC, INIT_GO_FD + 1);
-  for (int i = 0; i < COUNT; i++)
-    if (own[i] < 0 || dup2(own[i], places[i]) < 0) _exit(SETUP_FAILED);
-  _exit(supervise(&settings.standing));
-}
-
-static void close_all(const int *fds, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (fds[i] >= 0) close(fds[i]);
-}
-
-/* One that fails in what it prepares stays, for the next step to say why. */
-static void make_spare(void) {
-  int ends[PIPES][2];
-  memset(ends, -1, sizeof ends);
-  spare.spec = memfd_create("spec", MFD_CLOEXEC);
-  bool made = spare.spec >= 0;
-  for (int i = 0; i < PIPES && made; i++) made = pipe2(ends[i], O_CLOEXEC) == 0;
-  pid_t pid = made ? fork() : -1;
-  if (pid == 0) run_supervisor(ends);
-  spare.made = pid > 0;
-  spare.go = ends[GO][1];
-  spare.step = (struct step){.pid = pid, .go = ends[INIT_GO][1]};
-  const int theirs[] = {ends[0][1], ends[1][1], ends[2][1], ends[GO][0], ends[INIT_GO][0]};
-  close_all(theirs, PIPES);
-  for (int i = 0; i < STREAMS; i++) spare.step.streams[i] = ends[i][0];
-  if (spare.made) return;
-  const int ours[] = {ends[0][0], ends[1][0], ends[2][0], spare.go, spare.step.go, spare.spec};
-  close_all(ours, PIPES + 1);
-}
-
-static bool give_spec(const uint8_t *data, size_t size) {
-  for (size_t done = 0; done < size;) {
-    ssize_t wrote = pwrite(spare.spec, data + done, size - done, (off_t)done);
-    if (wrote <= 0) return false;
-    done += (size_t)wrote;
-  }
-  /* One that has died has a record that says why. */
-  bool told = write(spare.step.go, "", 1) == 1 || errno == EPIPE;
-  return told && (write(spare.go, "", 1) == 1 || errno == EPIPE);
+static void need_spare(void) {
+  if (!spare.made) spare_make(&spare, &settings.standing, &settings.signals);
 }
 
 /* What a step that was announced has mounted, the next one may mount. */
@@ -166,7 +111,7 @@ static void await_leaving(void) {
 
 /* Gives the spare a step. */
 static bool start_step(uint32_t id, const uint8_t *spec, size_t size) {
-  if (!spare.made) make_spare();
+  need_spare();
   if (!spare.made) return false;
   if (steps.count == steps.room) {
     size_t room = steps.room == 0 ? 16 : steps.room * 2;
@@ -175,14 +120,12 @@ static bool start_step(uint32_t id, const uint8_t *spec, size_t size) {
     steps.items = items;
     steps.room = room;
   }
-  if (!give_spec(spec, size)) return false;
+  if (!spare_give(&spare, spec, size)) return false;
   await_leaving();
-  (void)!write(spare.step.go, "", 1);
-  close(spare.spec);
-  close(spare.go);
-  spare.step.id = id;
-  steps.items[steps.count++] = spare.step;
-  spare.made = false;
+  (void)!write(spare.init_go, "", 1);
+  struct step step = {.id = id, .pid = spare.pid, .status = spare.status, .go = spare.init_go};
+  memcpy(step.streams, spare.streams, sizeof step.streams);
+  steps.items[steps.count++] = step;
   return true;
 }
 
@@ -227,7 +170,7 @@ static void pass_on(struct step *step, int stream) {
     if (stream != RECORDS) return;
     if (says(buffer, (size_t)size, success, sizeof success)) step->succeeded = true;
     /* Nothing more is mounted of it. */
-    if (says(buffer, (size_t)size, ready, sizeof ready) && !spare.made) make_spare();
+    if (says(buffer, (size_t)size, ready, sizeof ready)) need_spare();
     return;
   }
   close(step->streams[stream]);
@@ -240,10 +183,10 @@ static void reap(int arrived) {
   int status;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
     for (size_t i = 0; i <= steps.count; i++) {
-      struct step *step = i < steps.count ? &steps.items[i] : &spare.step;
-      if (step->pid != pid) continue;
-      step->pid = 0;
-      step->status = status;
+      pid_t *known = i < steps.count ? &steps.items[i].pid : &spare.pid;
+      if (*known != pid) continue;
+      *known = 0;
+      *(i < steps.count ? &steps.items[i].status : &spare.status) = status;
     }
 }
 
@@ -290,7 +233,7 @@ int serve(enum rung rung, bool legacy_mounts) {
   settings.standing = (struct standing){.parent = getpid(), .rung = rung, .legacy_mounts = legacy_mounts};
   int children = watch_children(&settings.signals);
   if (children < 0) return SETUP_FAILED;
-  make_spare();
+  need_spare();
   struct pollfd *events = NULL;
   for (;;) {
     size_t count = steps.count;
@@ -309,7 +252,7 @@ int serve(enum rung rung, bool legacy_mounts) {
       if (events[FIXED + i].revents != 0) pass_on(&steps.items[i / STREAMS], (int)(i % STREAMS));
     if (events[1].revents != 0) reap(children);
     /* Not while a step is being set up: mounting of one holds up that of the other. */
-    if (announce_ends() && !spare.made) make_spare();
+    if (announce_ends()) need_spare();
     if (events[0].revents != 0) take_request();
   }
 }
