@@ -16,6 +16,8 @@ import { StepServer } from './step-server.ts';
 import type { Rung, RunOptions, Sandbox, StepResult, StepSpec } from './types.ts';
 
 const program = distPath('native/tsbuild-sandbox');
+/** Milliseconds for which what was read of the machine, its resolvers for one, is taken to be so. */
+const freshness = 1000;
 
 export interface NamespaceSandboxOptions {
   readonly rung: Exclude<Rung, 'none'>;
@@ -64,9 +66,9 @@ export class NamespaceSandbox implements Sandbox {
     let sockets: Awaited<ReturnType<typeof forwardSockets>> | undefined;
     try {
       sockets = await forwardSockets(step.mounts);
-      const spec = encodeSpec(
-        { ...step, mounts: sockets.mounts },
-        {
+      const given = { ...step, mounts: sockets.mounts };
+      const encode = () =>
+        encodeSpec(given, {
           rung,
           // Not checked where another process stands between.
           parent: this.#options.launch === undefined ? process.pid : 0,
@@ -79,12 +81,17 @@ export class NamespaceSandbox implements Sandbox {
           resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
           hosts: hostsFile(step),
           cgroupFiles: group?.joinFiles ?? [],
-        },
-      );
-      await options.held?.rooted;
-      throwIfAborted(options.signal);
+        });
+      let spec = encode();
       const { launch } = this.#options;
-      const end = await (options.attach || launch
+      const isAttached = options.attach || launch;
+      const since = Date.now();
+      await options.held?.rooted;
+      // Nothing but the server holds a step.
+      if (isAttached) await options.held?.needed;
+      if (Date.now() - since > freshness) spec = encode();
+      throwIfAborted(options.signal);
+      const end = await (isAttached
         ? runAttached([program, ...(launch ?? ['run'])], spec, options)
         : this.#server.run(spec, options));
       throwIfAborted(options.signal);

@@ -92,13 +92,13 @@ export interface RunOptions {
     readonly terminal: boolean;
   };
   /** Whether the step is needed shows later. */
-  readonly held?: HeldRun;
+  readonly held?: RunHold;
   /** Called when the step runs, with what sends signals to its main process. */
   readonly onStart?: (send: (signal: NodeJS.Signals) => void) => void;
 }
 
 /** All of a step is made ready but its program. Where a promise rejects, there will be no program, and `run` rejects, too. */
-export interface HeldRun {
+export interface RunHold {
   /** Resolves when the directories of the root hold what they are to hold. */
   readonly rooted: Promise<unknown>;
   /** Resolves when the program may start. Settles in any case. */

@@ -21,10 +21,10 @@ import { type EventSink, isTsbuildError, TsbuildError } from '../../../src/core/
 import { hostFacts } from '../../../src/sandbox/host-facts.ts';
 import {
   createSandbox,
-  type HeldRun,
   probeRungs,
   type RootFs,
   type Rung,
+  type RunHold,
   reexecInUserNamespace,
   type StepMount,
   type StepSpec,
@@ -115,7 +115,7 @@ async function serve(): Promise<void> {
 }
 
 /** @param isQuiet whether its program has said nothing */
-function heldRun(how: NonNullable<StepRequest['held']>, id: number, isQuiet: () => boolean): HeldRun {
+function heldRun(how: NonNullable<StepRequest['held']>, id: number, isQuiet: () => boolean): RunHold {
   let onRootOpen = (): void => {};
   const needed = new Promise<void>((resolve, reject) => {
     const decide = () => {
