@@ -18,6 +18,12 @@ export const draftBufferSize = 1024 * 1024;
  */
 const writebackSize = 16 * 1024 * 1024;
 
+/**
+ * Bytes of a content below which its holes are read as the zeros they are: to find the next one, tmpfs looks at every page
+ * of the file up to it, which may be a whole layer for each of its small files.
+ */
+const worthSeeking = 1024 * 1024;
+
 export class LayerDraft {
   readonly #buffer: Buffer;
   readonly #hash: DigestHasher = createDigestHasher();
@@ -94,13 +100,13 @@ export class LayerDraft {
   }
 
   /**
-   * Copies from an open file, without reading its holes.
+   * Copies from an open file, without reading its holes where they may be large.
    * @param onPiece sees every byte, zeros of holes included, in order
    * @returns the bytes copied: fewer than `size` when the file ended before
    */
   copy(fd: number, position: number, size: number, onPiece?: (piece: Buffer) => void): number {
     let done = 0;
-    let dataEnd = 0;
+    let dataEnd = size < worthSeeking ? Number.POSITIVE_INFINITY : 0;
     while (done < size) {
       const at = position + done;
       if (at >= dataEnd) {
