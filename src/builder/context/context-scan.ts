@@ -70,11 +70,8 @@ export class ContextScan {
     const listings = this.#rescan?.isSame() ? new Map([...this.#rescan.listings(), ...read]) : read;
     for (const listing of listings.values()) if (latestChange(listing) > this.#began - racy) return;
     const selections = [...this.#new, ...Object.entries(known).filter(([selection]) => !this.#new.has(selection))];
-    const kept = {
-      selections: Object.fromEntries(selections.slice(0, mostSelections)),
-      record: recordListings(listings),
-    };
-    await writeMemoFile(this.#file, () => formatKept(kept));
+    const kept = Object.fromEntries(selections.slice(0, mostSelections));
+    await writeMemoFile(this.#file, formatKept(kept, recordListings(listings)));
   }
 
   /** Those of an unchanged folder. */
@@ -108,16 +105,16 @@ const sumSize = 32;
 const program = import.meta.url;
 
 /** Magic, the length of a note, the note (JSON, padded to 8 bytes), listings, sha256 of it all. */
-function formatKept({ selections, record }: { readonly selections: Selections; readonly record: Buffer }): Buffer {
+function formatKept(selections: Selections, record: readonly Buffer[]): Buffer[] {
   const text = Buffer.from(JSON.stringify({ program, selections }));
   const note = Buffer.concat([text, Buffer.alloc(-text.length & 7, ' ')]);
   const head = Buffer.alloc(noteAt);
   head.write(magic, 'latin1');
   head.writeUInt32LE(note.length, magic.length);
-  const parts = [head, note, record];
+  const pieces = [head, note, ...record];
   const sum = createHash('sha256');
-  for (const part of parts) sum.update(part);
-  return Buffer.concat([...parts, sum.digest()]);
+  for (const piece of pieces) sum.update(piece);
+  return [...pieces, sum.digest()];
 }
 
 function readKept(path: string): KeptScan | undefined {

@@ -78,7 +78,7 @@ export function createHashMemo(store: HashingStore, contextKey: string, now: () 
 
     async save() {
       if (!isChanged) return;
-      if (await writeMemoFile(file, () => records().format())) isChanged = false;
+      if (await writeMemoFile(file, [records().format()])) isChanged = false;
     },
   };
 }

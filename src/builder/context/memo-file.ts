@@ -1,7 +1,7 @@
 /** Files of the store's `cache/` that spare work and nothing else: one that cannot be read or written is done without. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeDirectories, systemErrorCode } from '../../core/index.ts';
 
@@ -20,13 +20,26 @@ export function readMemoFile(file: string): Buffer | undefined {
   }
 }
 
+/** One writev(2) takes this many. */
+const mostPieces = 1024;
+
 /** @returns whether it was written; otherwise what was there stays */
-export async function writeMemoFile(file: string, content: () => Buffer): Promise<boolean> {
-  const draft = `${file}.${randomUUID()}`;
+export async function writeMemoFile(path: string, pieces: readonly Uint8Array[]): Promise<boolean> {
+  const draft = `${path}.${randomUUID()}`;
   try {
-    makeDirectories(dirname(file), 0o700);
-    await writeFile(draft, content(), { mode: 0o600 });
-    await rename(draft, file);
+    makeDirectories(dirname(path), 0o700);
+    const file = await open(draft, 'wx', 0o600);
+    try {
+      for (let at = 0; at < pieces.length; at += mostPieces) {
+        const some = pieces.slice(at, at + mostPieces);
+        const { bytesWritten } = await file.writev(some);
+        if (bytesWritten < some.reduce((sum, { byteLength }) => sum + byteLength, 0))
+          throw new Error('the disk is full');
+      }
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
     return true;
   } catch {
     // Any cause: ENOSPC, EROFS, EACCES, ...

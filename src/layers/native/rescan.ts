@@ -24,7 +24,7 @@ export class Rescan {
   #isSame = false;
   #listings: Listings = new Map();
 
-  /** @param record what `recordListings` gave */
+  /** @param record what `recordListings` gave, as one */
   constructor(root: string, record: Buffer) {
     this.#root = root;
     this.#record = record;
@@ -76,18 +76,15 @@ export class Rescan {
 
 const headSize = 16;
 
-export function recordListings(listings: Listings): Buffer {
-  const sizes = [...listings].map(([path, listing]) => headSize + paddedPath(path) + listing.length);
-  const record = Buffer.alloc(sizes.reduce((sum, size) => sum + size, 0));
-  let at = 0;
-  for (const [path, listing] of listings) {
-    record.writeUInt32LE(path.length, at);
-    record.writeUInt32LE(listing.length, at + 8);
-    record.write(path, at + headSize, 'latin1');
-    at += headSize + paddedPath(path);
-    at += listing.copy(record, at);
-  }
-  return record;
+/** The pieces of a record, in order. */
+export function recordListings(listings: Listings): Buffer[] {
+  return [...listings].flatMap(([path, listing]) => {
+    const head = Buffer.alloc(headSize + paddedPath(path));
+    head.writeUInt32LE(path.length, 0);
+    head.writeUInt32LE(listing.length, 8);
+    head.write(path, headSize, 'latin1');
+    return [head, listing];
+  });
 }
 
 function readRecord(record: Buffer): { readonly path: BytePath; readonly listing: Buffer }[] {

@@ -100,30 +100,44 @@ export function scanRecords(fd: number): StatRecords {
 
 /** The latest time at which a file or a symlink of a listing was changed, nanoseconds since 1970; directories aside. */
 export function latestChange(packed: Buffer): bigint {
-  const records = readListing(packed);
+  const numbers = numbersOf(packed);
+  const integers = new BigInt64Array(numbers.buffer, numbers.byteOffset, numbers.length);
   let latest = 0n;
-  for (const entry of records.names.keys()) {
-    if ((records.number(entry, 'mode') & 0o170000) === 0o040000) continue;
-    for (const time of [records.integer(entry, 'mtime'), records.integer(entry, 'ctime')])
+  for (let start = 0; start < numbers.length; start = entryAfter(numbers, start)) {
+    if (((numbers[start + statSlot.mode] ?? 0) & directoryType.mask) === directoryType.directory) continue;
+    for (const slot of [statSlot.mtime, statSlot.ctime]) {
+      const time = integers[start + slot] ?? 0n;
       if (time > latest) latest = time;
+    }
   }
   return latest;
 }
 
+const directoryType = { mask: 0o170000, directory: 0o040000 } as const;
+const slots = statBytes / 8;
+
+/** A Buffer may begin at any offset; typed arrays need a multiple of 8. */
+function numbersOf(packed: Buffer): Float64Array {
+  const { buffer, byteOffset, byteLength } =
+    packed.byteOffset % 8 === 0 ? packed : Buffer.from(new Uint8Array(packed).buffer);
+  return new Float64Array(buffer, byteOffset, byteLength / 8);
+}
+
+/** Where the entry behind one begins. */
+function entryAfter(numbers: Float64Array, start: number): number {
+  return start + slots + 1 + Math.ceil((numbers[start + slots] ?? 0) / 8);
+}
+
 /** @param packed what the addon's `scanDirectory` gave */
 export function readListing(packed: Buffer): StatRecords {
-  // A Buffer may begin at any offset; typed arrays need a multiple of 8.
-  const aligned = packed.byteOffset % 8 === 0 ? packed : Buffer.from(new Uint8Array(packed).buffer);
-  const numbers = new Float64Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 8);
+  const numbers = numbersOf(packed);
+  const bytes = Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength);
   const names: BytePath[] = [];
   const starts: number[] = [];
-  const slots = statBytes / 8;
-  for (let start = 0; start < numbers.length; ) {
-    const length = numbers[start + slots] ?? 0;
+  for (let start = 0; start < numbers.length; start = entryAfter(numbers, start)) {
     const nameAt = (start + slots + 1) * 8;
-    names.push(aligned.toString('latin1', nameAt, nameAt + length) as BytePath);
+    names.push(bytes.toString('latin1', nameAt, nameAt + (numbers[start + slots] ?? 0)) as BytePath);
     starts.push(start);
-    start += slots + 1 + Math.ceil(length / 8);
   }
   return new StatRecords(numbers, names, starts);
 }

@@ -30,7 +30,8 @@ beforeEach(() => {
 });
 afterEach(() => folder.remove());
 
-const record = () => recordListings(new Map(directories.map((name) => [name, scanBeneath(folder.path, name).listing])));
+const record = () =>
+  Buffer.concat(recordListings(new Map(directories.map((name) => [name, scanBeneath(folder.path, name).listing]))));
 
 /** The directories whose listing is another one. */
 function differing(kept: Buffer): string[] {
