@@ -5,7 +5,7 @@
 import { type EventSink, hostPlatform, TsbuildError } from '../core/index.ts';
 import type { Platform } from '../image/index.ts';
 import { BuildSandbox } from './build-sandbox.ts';
-import { type CachedStep, StepCache } from './cache/index.ts';
+import { StepCache } from './cache/index.ts';
 import { KeptCacheMounts } from './cache-mounts/index.ts';
 import { type ContextFiles, openContexts } from './contexts.ts';
 import { type Diagnostic, goBool, type ParsedDockerfile, parseDockerfile } from './dockerfile/index.ts';
@@ -13,7 +13,15 @@ import { withEpoch } from './epoch.ts';
 import { assembleImage, assembleIndex, checkDestinations, completeStore, deliver, nameImage } from './export/index.ts';
 import { findEmulators } from './foreign-platforms.ts';
 import { type ImageSteps, inlineAnnotation, KeptSteps } from './kept-steps/index.ts';
-import { type Outline, outlineOf, type Plan, type PlanOptions, planBuild, surveyStages } from './plan/index.ts';
+import {
+  imageStages,
+  type Outline,
+  outlineOf,
+  type Plan,
+  type PlanOptions,
+  planBuild,
+  surveyStages,
+} from './plan/index.ts';
 import { resolveBases } from './resolve-bases.ts';
 import { readSecret } from './secrets.ts';
 import { type SolveEnvironment, type StageResult, solvePlan } from './solve/index.ts';
@@ -115,16 +123,11 @@ export async function checkRequest(
   return { parsed, warnings: collectWarnings(parsed, { buildArgs: request.buildArgs, isIgnored }) };
 }
 
-/** The image has the layers of its target, and of the stages that one begins with. */
 function stepsOf({ stages }: Plan, results: ReadonlyMap<number, StageResult>): ImageSteps {
-  const own: CachedStep[] = [];
-  let stage = stages.at(-1);
-  while (stage) {
-    own.unshift(...(results.get(stage.id)?.steps ?? []));
-    const { base } = stage;
-    stage = base.kind === 'stage' ? stages.find(({ id }) => id === base.stage) : undefined;
-  }
-  return { own, all: [...results.values()].flatMap((result) => result.steps) };
+  return {
+    own: imageStages(stages).flatMap(({ id }) => results.get(id)?.steps ?? []),
+    all: [...results.values()].flatMap(({ steps }) => steps),
+  };
 }
 
 function copiesFiles({ stages }: ParsedDockerfile): boolean {

@@ -24,5 +24,15 @@ test.each<[string, readonly ExportRequest[], ReturnType<typeof publishedForm>]>(
   ],
   ['a registry', [{ kind: 'registry', compressionLevel: 9 }], { compression: 'gzip', level: 9 }],
 ])('the form of layers for %s', (_, exports, form) => {
-  expect(publishedForm({ exports })).toEqual(form);
+  expect(publishedForm({ exports, cacheTo: [] }, true)).toEqual(form);
+  expect(publishedForm({ exports, cacheTo: [] }, false)).toBeUndefined();
+});
+
+test('the form of layers for a place of steps is that of the export, where there is one', () => {
+  const to = { kind: 'local', path: 'steps' } as const;
+  const small = { to, mode: 'min', compression: 'zstd', ignoreError: false } as const;
+  const all = { to, mode: 'max', ignoreError: false } as const;
+  expect(publishedForm({ exports: [], cacheTo: [small, all] }, true)).toEqual({ compression: 'zstd' });
+  expect(publishedForm({ exports: [], cacheTo: [small, all] }, false)).toEqual({ compression: 'gzip' });
+  expect(publishedForm({ exports: [{ kind: 'registry' }], cacheTo: [small] }, true)).toEqual({ compression: 'gzip' });
 });

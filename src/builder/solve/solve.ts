@@ -16,7 +16,14 @@ import {
 import { chainIdOf } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
 import { type CachedStep, stepKey } from '../cache/index.ts';
-import type { Operation, Plan, PlannedStage, Step, TreeSource } from '../plan/index.ts';
+import {
+  imageStages,
+  type Operation,
+  type Plan,
+  type PlannedStage,
+  type Step,
+  type TreeSource,
+} from '../plan/index.ts';
 import { publishedForm } from '../published-form.ts';
 import { rfc3339 } from '../rfc3339.ts';
 import { copyStep } from './copy-step.ts';
@@ -47,8 +54,7 @@ export async function solvePlan(
   const results = new Map<number, StageResult>();
   const underway = new Map<string, Promise<CachedStep>>();
   const opened = new Map<string, Promise<OpenedSource>>();
-  const form = publishedForm(request);
-  const published = publishedStages(plan);
+  const inImage = imageStages(plan.stages);
 
   const ensure = async (layer: LayerRef, inner: AbortSignal): Promise<void> => {
     if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
@@ -120,6 +126,7 @@ export async function solvePlan(
     let chain = await baseChain(stage, inner);
     let belowDigest = chainDigest(chain);
     const steps: CachedStep[] = [];
+    const form = publishedForm(request, inImage.includes(stage));
     await using ahead = new RunAhead();
     for (const [index, step] of stage.steps.entries()) {
       const above = stage.steps[index + 1];
@@ -135,7 +142,7 @@ export async function solvePlan(
           belowDigest,
           platform: stage.platform,
           ignoreCache: stage.ignoreCache,
-          ...(form && published.has(stage.id) && { form }),
+          ...(form && { form }),
           openSource: (source) => openSource(source, inner),
           sourceDigest,
           ensure,
@@ -224,17 +231,6 @@ export async function solvePlan(
     }),
   );
   return results;
-}
-
-/** The target and those it stands on: their layers are the image's. */
-function publishedStages({ stages }: Plan): ReadonlySet<number> {
-  const found = new Set<number>();
-  for (let stage = stages.at(-1); stage && !found.has(stage.id); ) {
-    found.add(stage.id);
-    const { base } = stage;
-    stage = base.kind === 'stage' ? stages.find(({ id }) => id === base.stage) : undefined;
-  }
-  return found;
 }
 
 export function stepId(prefix: string, stage: PlannedStage, index: number): string {
