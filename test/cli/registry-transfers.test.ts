@@ -146,10 +146,10 @@ describe('an image of 100 layers that is up to date', () => {
       await must(command, '-q', name);
       return proxy.requests.map(({ method, path }) => `${method} ${path.replace(/sha256:.*/, 'DIGEST')}`);
     };
-    expect(await requestsOf('pull')).toEqual(['GET /v2/', 'HEAD /v2/many/manifests/latest']);
-    const [check, ...rest] = await requestsOf('push');
-    expect(check).toBe('GET /v2/');
-    expect(rest).toEqual(['HEAD /v2/many/manifests/DIGEST', 'HEAD /v2/many/manifests/latest']);
+    expect(await requestsOf('pull')).toEqual(['HEAD /v2/many/manifests/latest']);
+    const [byDigest, byTag, ...more] = (await requestsOf('push')).filter((request) => request !== 'GET /v2/');
+    expect([byDigest, byTag]).toEqual(['HEAD /v2/many/manifests/DIGEST', 'HEAD /v2/many/manifests/latest']);
+    expect(more).toEqual([]);
   });
 });
 
