@@ -143,7 +143,7 @@ export const execution: readonly Behaviour[] = [
     title: 'has what its processes leave behind reaped',
     request: {
       script:
-        'test -d /proc/1 || exit 1; for i in 1 2 3 4 5; do (true & true &); done; for t in $(seq 50); do grep -l "^State:.Z" /proc/[0-9]*/status 2>/dev/null | wc -l | grep -q "^0$" && break; sleep 0.1; done; grep -l "^State:.Z" /proc/[0-9]*/status; echo end',
+        'test -d /proc/1 || exit 1; for i in 1 2 3 4 5; do (true & true &); done; sleep 0.2; for t in $(seq 50); do left=$(grep -l "^State:.Z" /proc/[0-9]*/status 2>/dev/null); test -z "$left" && break; sleep 0.1; done; echo "$left" end',
     },
     expect: { stdout: 'end' },
     not: noProc,
