@@ -93,14 +93,18 @@ export function makeFolder(path: string): void {
 
 /** Runs what needs the folder of `path`; when somebody removed the folder, makes it and runs again. */
 export function withFolderOf<T>(path: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
-    makeFolder(dirname(path));
-    return action();
+  for (let removals = 0; ; removals += 1) {
+    try {
+      return action();
+    } catch (error) {
+      // One process after another may find it empty, and take it for nobody's.
+      if (systemErrorCode(error) !== 'ENOENT' || removals === mostRemovals) throw error;
+      makeFolder(dirname(path));
+    }
   }
 }
+
+const mostRemovals = 10;
 
 /** What a user namespace says of an owner who is not in it (user_namespaces(7)), where our own number is 0, too. */
 const overflowId = 65_534;
