@@ -1,14 +1,13 @@
-/** What the builder's own OCI artifacts have in common: an empty configuration, and that there may be none yet. */
+/** What the builder's own OCI artifacts have in common: the empty configuration, and that there may be none yet. */
 import { isTsbuildError } from '../core/index.ts';
-import { type BlobSink, type BlobSource, type Descriptor, describe, mediaTypes } from '../image/index.ts';
-
-const emptyConfig = Buffer.from('{}');
-
-/** OCI image spec, manifest.md, "Guidance for an Empty Descriptor". */
-export const emptyDescriptor: Descriptor = {
-  ...describe(mediaTypes.ociEmpty, emptyConfig),
-  data: emptyConfig.toString('base64'),
-};
+import {
+  type BlobSink,
+  type BlobSource,
+  type Descriptor,
+  emptyBlob,
+  emptyDescriptor,
+  oneChunk,
+} from '../image/index.ts';
 
 /** Codes that say there is nothing of that name, or nothing at all yet. */
 const absent: ReadonlySet<string> = new Set(['image-not-found', 'registry-not-found', 'image-archive-invalid']);
@@ -33,14 +32,10 @@ export async function putBytes(
   bytes: Uint8Array,
   signal: AbortSignal,
 ): Promise<void> {
-  await sink.put(descriptor, async () => once(bytes), { signal });
+  await sink.put(descriptor, async () => oneChunk(bytes), { signal });
 }
 
 /** Puts the configuration every artifact has. */
 export async function putEmptyConfig(sink: BlobSink, signal: AbortSignal): Promise<void> {
-  await putBytes(sink, emptyDescriptor, emptyConfig, signal);
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
+  await putBytes(sink, emptyDescriptor, emptyBlob, signal);
 }

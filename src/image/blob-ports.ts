@@ -80,3 +80,8 @@ export async function readBlob(source: BlobSource, descriptor: Descriptor, signa
   for await (const chunk of await source.open(descriptor, signal)) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
+
+/** Bytes that are at hand, as `put` and `open` have them. */
+export async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

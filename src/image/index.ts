@@ -3,6 +3,7 @@ export * from './config.ts';
 export * from './copy-graph.ts';
 export * from './descriptor.ts';
 export * from './digest.ts';
+export * from './empty-blob.ts';
 export * from './manifest.ts';
 export * from './media-types.ts';
 export * from './platform.ts';

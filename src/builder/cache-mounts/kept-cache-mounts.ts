@@ -8,6 +8,7 @@ import {
   type Descriptor,
   type Digest,
   describe,
+  emptyDescriptor,
   type ImageManifest,
   isDigest,
   mediaTypes,
@@ -16,7 +17,7 @@ import {
   serializeManifest,
 } from '../../image/index.ts';
 import { exportTree, type WrittenLayer } from '../../layers/index.ts';
-import { emptyDescriptor, putBytes, putEmptyConfig, resolveIfThere } from '../artifact.ts';
+import { putBytes, putEmptyConfig, resolveIfThere } from '../artifact.ts';
 import { internalStep } from '../internal-step.ts';
 import type { Plan } from '../plan/index.ts';
 import type { BuildPorts, BuildRequest, CacheMountPlace, CachePlace, KeptCacheMount } from '../types.ts';

@@ -3,6 +3,7 @@ import { TsbuildError } from '../../core/index.ts';
 import {
   type BlobSource,
   type Descriptor,
+  emptyDescriptor,
   type ImageManifest,
   isDigest,
   layerCompression,
@@ -10,7 +11,7 @@ import {
   parseManifest,
   readManifest,
 } from '../../image/index.ts';
-import { emptyDescriptor, resolveIfThere } from '../artifact.ts';
+import { resolveIfThere } from '../artifact.ts';
 import type { CachedStep } from '../cache/index.ts';
 
 export const stepArtifactType = 'application/vnd.tsbuild.step.v1';

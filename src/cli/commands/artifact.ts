@@ -4,9 +4,12 @@ import {
   type BlobProgress,
   type Descriptor,
   describe,
+  emptyBlob,
+  emptyDescriptor,
   formatReference,
   type ImageManifest,
   mediaTypes,
+  oneChunk,
   parseManifest,
   readManifest,
   repositoryName,
@@ -125,8 +128,7 @@ async function pushFiles(
 }
 
 /** The configuration of what has none, and the layer of an artifact that is all annotations. */
-const emptyBytes = Buffer.from('{}');
-const empty = { path: undefined, descriptor: { ...describe(mediaTypes.ociEmpty, emptyBytes), data: 'e30=' } } as const;
+const empty = { path: undefined, descriptor: emptyDescriptor } as const;
 
 async function putFile(
   { repository }: RemoteImage,
@@ -134,7 +136,7 @@ async function putFile(
   step: TransferStep,
   signal: AbortSignal,
 ): Promise<void> {
-  const open = async () => (path === undefined ? oneChunk(emptyBytes) : openFile(path, signal));
+  const open = async () => (path === undefined ? oneChunk(emptyBlob) : openFile(path, signal));
   const report = (state: BlobProgress['state'], done: number) => step.onBlob({ descriptor, state, done });
   report(
     await repository.put(descriptor, open, { signal, onProgress: (done) => report('progress', done) }),
@@ -202,8 +204,4 @@ async function pullFiles(
         ),
     ),
   );
-}
-
-async function* oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

@@ -39,27 +39,12 @@ export async function openStepCache(
   return {
     source,
     sink: () => {
-      sink ??= openOciLayoutSink(path).then(oneTagAtATime);
+      sink ??= openOciLayoutSink(path);
       return sink;
     },
     // The directory may be gone when a later command needs the layer.
     adopt: async ({ blob }, inner) => {
       if (source) await store.put(blob, () => source.open(blob, inner), { signal: inner });
-    },
-  };
-}
-
-/** Every name is an entry of one file. */
-function oneTagAtATime(sink: BlobSink): BlobSink {
-  let last: Promise<void> = Promise.resolve();
-  return {
-    name: sink.name,
-    has: (descriptor, signal) => sink.has(descriptor, signal),
-    put: (descriptor, open, options) => sink.put(descriptor, open, options),
-    tag: (descriptor, name, signal) => {
-      const tagged = last.then(() => sink.tag(descriptor, name, signal));
-      last = tagged.catch(() => {});
-      return tagged;
     },
   };
 }

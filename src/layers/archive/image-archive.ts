@@ -15,6 +15,7 @@ import {
   isDocumentType,
   isReferrersTag,
   maxManifestBytes,
+  oneChunk,
   parseManifest,
   parseReference,
   readManifest,
@@ -213,8 +214,4 @@ function damagedIn(place: string, digest: Digest): TsbuildError {
     message: `${place} holds a damaged copy of ${digest}`,
     hint: 'Make or fetch the archive again.',
   });
-}
-
-async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -33,6 +33,7 @@ export async function openOciLayoutSink(folder: string): Promise<BlobSink> {
   });
   const has = (descriptor: Descriptor): boolean =>
     statSync(join(folder, blobMember(descriptor.digest)), { throwIfNoEntry: false })?.size === descriptor.size;
+  let lastTag: Promise<void> = Promise.resolve();
   return {
     name: `OCI layout ${folder}`,
     has: async (descriptor) => has(descriptor),
@@ -48,8 +49,11 @@ export async function openOciLayoutSink(folder: string): Promise<BlobSink> {
       });
       return 'written';
     },
-    tag: async (descriptor, reference) => {
-      await outputs(folder, () => addEntry(folder, descriptor, reference));
+    tag: (descriptor, reference) => {
+      // Every name is an entry of one file.
+      const added = lastTag.then(() => outputs(folder, () => addEntry(folder, descriptor, reference)));
+      lastTag = added.catch(() => {});
+      return added;
     },
   };
 }

@@ -12,6 +12,7 @@ import {
   digestOf,
   isDigest,
   layerCompression,
+  oneChunk,
   type PutOptions,
   parseReference,
   type Reference,
@@ -332,8 +333,4 @@ function disposable(lock: KernelLock): AsyncDisposable {
 
 function neverAborted(): AbortSignal {
   return new AbortController().signal;
-}
-
-async function* oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

@@ -11,6 +11,7 @@ import {
   type Digest,
   isDigest,
   isDocumentType,
+  oneChunk,
   type PutOptions,
   type ResolveOptions,
 } from '../../image/index.ts';
@@ -102,13 +103,13 @@ export class Repository implements RegistryRepository {
   }
 
   async open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    if (isDocumentType(descriptor.mediaType)) return once(await this.#manifests.bytesOf(descriptor, signal));
+    if (isDocumentType(descriptor.mediaType)) return oneChunk(await this.#manifests.bytesOf(descriptor, signal));
     return this.#download(descriptor, { verify: true, from: 0 }, signal);
   }
 
   async openUnverified(descriptor: Descriptor, signal: AbortSignal, from = 0): Promise<AsyncIterable<Uint8Array>> {
     if (!isDocumentType(descriptor.mediaType)) return this.#download(descriptor, { verify: false, from }, signal);
-    return once((await this.#manifests.bytesOf(descriptor, signal)).subarray(from));
+    return oneChunk((await this.#manifests.bytesOf(descriptor, signal)).subarray(from));
   }
 
   #download(
@@ -277,8 +278,4 @@ function requestBlob(endpoint: Endpoint, path: string, digest: Digest, offset: n
 
 function stringsOf(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

@@ -10,6 +10,7 @@ import {
   isReferrersTag,
   maxManifestBytes,
   mediaTypes,
+  oneChunk,
   parseManifest,
   referrersTag,
   serializeManifest,
@@ -89,8 +90,4 @@ export async function bytesOf(storage: ServedStorage, target: Descriptor, signal
   const chunks: Uint8Array[] = [];
   for await (const chunk of await storage.content.open(target, signal)) chunks.push(chunk);
   return Buffer.concat(chunks);
-}
-
-export async function* oneChunk(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

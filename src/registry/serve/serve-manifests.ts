@@ -14,11 +14,12 @@ import {
   isReferrersTag,
   maxManifestBytes,
   mediaTypes,
+  oneChunk,
   parseManifest,
   referrerEntry,
 } from '../../image/index.ts';
 import { Refusal, sendEmpty, sendJson } from './answer.ts';
-import { addReferrer, bytesOf, forgetReferrer, oneChunk, recordsOf, referrersOf } from './kept-referrers.ts';
+import { addReferrer, bytesOf, forgetReferrer, recordsOf, referrersOf } from './kept-referrers.ts';
 import type { Exchange } from './serve-blobs.ts';
 import type { ServedStorage } from './storage.ts';
 
