@@ -54,6 +54,7 @@ NAPI_MODULE_INIT() {
     export_function(env, exports, "unlock", native_unlock);
     export_function(env, exports, "startWriteback", native_start_writeback);
     export_function(env, exports, "syncFileSystem", native_sync_file_system);
+    export_function(env, exports, "spreadDirectories", native_spread_directories);
     export_function(env, exports, "deflate", native_deflate);
     return exports;
 }

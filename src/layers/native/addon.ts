@@ -7,8 +7,7 @@
  * Names are latin1 strings, one code unit per byte (see BytePath). Failures are Errors with `code` ('ENOENT', ...),
  * `errno` and `syscall`; what is expected to happen is a return value instead.
  */
-import { createRequire } from 'node:module';
-import { distPath } from '../../core/index.ts';
+import { loadAddon } from './load-addon.ts';
 
 /** Slots of a stat record: 12 slots of 8 bytes. 0 to 7 are doubles, the rest are signed 64-bit integers. */
 export const statSlot = {
@@ -114,6 +113,11 @@ export interface NativeLayers {
   startWriteback(fd: number, offset: number, length: number): void;
   /** syncfs(2): everything written to the file system a descriptor is on. */
   syncFileSystem(fd: number): void;
+  /**
+   * Tells the file system (chattr +T; ext4) that the directories in this one have nothing to do with each other and need
+   * not lie close together. False where it knows no such thing.
+   */
+  spreadDirectories(fd: number): boolean;
 
   /**
    * Compresses buffer[window, window + length) to deflate (RFC 1951), on a byte boundary: the stream's last block when
@@ -123,4 +127,4 @@ export interface NativeLayers {
   deflate(buffer: Uint8Array, window: number, length: number, last: 0 | 1, level: number): number;
 }
 
-export const native = createRequire(import.meta.url)(distPath('native/layers.node')) as NativeLayers;
+export const native = loadAddon();

@@ -35,6 +35,7 @@ napi_value native_try_lock(napi_env env, napi_callback_info info);
 napi_value native_unlock(napi_env env, napi_callback_info info);
 napi_value native_start_writeback(napi_env env, napi_callback_info info);
 napi_value native_sync_file_system(napi_env env, napi_callback_info info);
+napi_value native_spread_directories(napi_env env, napi_callback_info info);
 
 napi_value native_deflate(napi_env env, napi_callback_info info);
 

@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -167,4 +169,20 @@ napi_value native_sync_file_system(napi_env env, napi_callback_info info) {
     if (args.failed) return NULL;
     if (syncfs(fd) != 0) return throw_errno(env, errno, "syncfs", "");
     return NULL;
+}
+
+/*
+ * spreadDirectories(fd): the directories in this one have nothing to do with each other, so the file system need not keep
+ * them close (chattr +T). False where it knows no such thing.
+ */
+napi_value native_spread_directories(napi_env env, napi_callback_info info) {
+    struct args args;
+    args_read(&args, env, info, 1);
+    int fd = args_int(&args, 0);
+    if (args.failed) return NULL;
+    int flags = 0;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0) return make_bool(env, false);
+    if ((flags & FS_TOPDIR_FL) != 0) return make_bool(env, true);
+    flags |= FS_TOPDIR_FL;
+    return make_bool(env, ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0);
 }

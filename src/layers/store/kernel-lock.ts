@@ -5,15 +5,11 @@
  * back and taken again, so that two holders never hold two different files of one name.
  */
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cancelled, distPath, systemErrorCode, throwIfAborted } from '../../core/index.ts';
-import type { NativeLayers } from '../native/addon.ts';
+import { cancelled, systemErrorCode, throwIfAborted } from '../../core/index.ts';
+import { loadAddon } from '../native/load-addon.ts';
 import { storeFailure } from './failures.ts';
 import { withFolderOf } from './layout.ts';
-
-const require = createRequire(import.meta.url);
-const addon = distPath('native/layers.node');
 
 export type LockMode = 'shared' | 'exclusive';
 
@@ -75,7 +71,7 @@ function lockFile(
   openFile: (path: string) => number | undefined,
 ): KernelLock | 'held' | 'absent' {
   // Loaded by the first lock, not by the import of this module: a command that takes none does not pay for it.
-  const native = require(addon) as Pick<NativeLayers, 'tryLock'>;
+  const native = loadAddon();
   for (;;) {
     const fd = openFile(path);
     if (fd === undefined) return 'absent';

@@ -7,9 +7,20 @@
  * Absent on purpose: nothing is written until a draft or a claim is made; a command that only reads leaves no trace.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, renameSync, rmdirSync, statSync, unlinkSync, utimesSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../core/index.ts';
+import { loadAddon } from '../native/load-addon.ts';
 import { storeFailure } from './failures.ts';
 import { namesIn } from './if-there.ts';
 import { type KernelLock, tryLock, tryLockExisting } from './kernel-lock.ts';
@@ -80,7 +91,10 @@ export class Presence {
       const folder = join(this.#layout.ingest, id);
       let owner: KernelLock | undefined;
       try {
-        withFolderOf(draft, () => mkdirSync(draft, { mode: 0o700 }));
+        withFolderOf(draft, () => {
+          spreadFolders(this.#layout.ingest);
+          mkdirSync(draft, { mode: 0o700 });
+        });
         const path = join(draft, ownerFile);
         owner = tryLock(path, 'exclusive');
         // Another process saw the folder before it was locked, and is removing it.
@@ -94,6 +108,19 @@ export class Presence {
         throw storeFailure(error, `cannot write to the store ${this.#layout.root}`);
       }
     }
+  }
+}
+
+/**
+ * Each process's drafts lie in a part of the disk of their own, where ext4 has one: near files that were deleted a moment
+ * ago it looks at each of their inodes, which it does not use again so soon, whenever a file is made.
+ */
+function spreadFolders(path: string): void {
+  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    loadAddon().spreadDirectories(folder);
+  } finally {
+    closeSync(folder);
   }
 }
 
