@@ -4,6 +4,7 @@
  */
 import { type EventSink, hostPlatform, TsbuildError } from '../core/index.ts';
 import type { Platform } from '../image/index.ts';
+import type { Attested, AttestedImage, AttestFacts } from './attestations/index.ts';
 import { BuildSandbox } from './build-sandbox.ts';
 import { StepCache } from './cache/index.ts';
 import { KeptCacheMounts } from './cache-mounts/index.ts';
@@ -34,10 +35,11 @@ import { collectWarnings, refuseWarnings } from './warnings.ts';
  * @throws TsbuildError
  */
 export async function build(asked: BuildRequest, ports: BuildPorts): Promise<BuildResult> {
+  const started = ports.now();
   await using contexts = await openContexts(asked, ports);
   contexts.lookAhead();
   const parsed = await readDockerfile(contexts);
-  const request = await withEpoch(asked, parsed, contexts.main);
+  const request = await withEpoch(asked, parsed, () => contexts.context(undefined));
   const plans = await planAll(parsed, request, ports);
   const warnings = collectWarnings(parsed, {
     buildArgs: request.buildArgs,
@@ -50,7 +52,8 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   const cacheMounts = new KeptCacheMounts(request, ports);
   cacheMounts.checkNames(plans);
   const keptSteps = new KeptSteps(request, ports);
-  await checkDestinations(request);
+  await checkDestinations(request, ports);
+  const fetched = new Map<string, string>();
   const environment: SolveEnvironment = {
     request,
     store: ports.store,
@@ -64,40 +67,53 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     sshAgents: agents.sockets,
     emulators: findEmulators(plans),
     cacheMounts,
+    onFetched: (address, identity) => void fetched.set(address, identity),
     onRunFailed: ports.onRunFailed,
   };
   const images: (BuiltImage & Pick<StageResult, 'chain'>)[] = [];
+  const made: AttestedImage[] = [];
   const steps: ImageSteps[] = [];
   for (const [index, plan] of plans.entries()) {
     const results = await solvePlan(plan, environment, plans.length > 1 ? `${index}.` : '', ports.signal);
-    const made = stepsOf(plan, results);
-    steps.push(made);
+    const own = stepsOf(plan, results);
+    steps.push(own);
     const image = await assembleImage(ports.store, plan.stages, results, {
       annotations: request.annotations,
-      ...(namesSteps(request) && { added: inlineAnnotation(made.own) }),
+      ...(namesSteps(request) && { added: inlineAnnotation(own.own) }),
       ...(request.sourceDateEpoch !== undefined && { epoch: request.sourceDateEpoch }),
     });
-    images.push({ ...image, chain: results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [] });
+    const built = { ...image, chain: results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [] };
+    images.push(built);
+    made.push({ image: built, plan, results });
   }
+  const facts = { request, store: ports.store, parsed, images: made, context: contexts.context, fetched, started };
+  const attested = request.attestations?.provenance && (await attest({ ...facts, finished: ports.now() }));
   const [only] = images;
-  const single = images.length === 1 && !wantsIndex(request) ? only : undefined;
-  const target = single ? single.manifest : await assembleIndex(ports.store, images, request.annotations);
+  const single = images.length === 1 && !wantsIndex(request) && !attested ? only : undefined;
+  const target = single
+    ? single.manifest
+    : await assembleIndex(ports.store, images, request.annotations, attested?.entries);
   if (needsWholeStore(request)) await completeStore({ images }, ports);
   await nameImage(ports, target, request.tags);
-  await deliver({ images, target, request }, ports);
+  await deliver({ images, target, request, ...(attested && { attestations: attested.attestations }) }, ports);
   await cacheMounts.leave();
   await keptSteps.leave(steps);
   await contexts.save();
   emitWarnings(parsed, warnings, ports.events);
   await sandbox.close();
-  return { images, target, tags: request.tags };
+  return { images, target, tags: request.tags, ...(attested && { provenance: attested.provenance }) };
+}
+
+async function attest(facts: AttestFacts): Promise<Attested> {
+  const { attestImages } = await import('./attestations/index.ts');
+  return attestImages(facts);
 }
 
 /** The plans of a request, one per platform, without building anything: for `--call=plan` and checks. */
 export async function planRequest(request: BuildRequest, ports: BuildPorts): Promise<readonly Plan[]> {
   await using contexts = await openContexts(request, ports);
   const parsed = await readDockerfile(contexts);
-  return planAll(parsed, await withEpoch(request, parsed, contexts.main), ports);
+  return planAll(parsed, await withEpoch(request, parsed, () => contexts.context(undefined)), ports);
 }
 
 /** What the target of a request can be given. */

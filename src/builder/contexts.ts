@@ -20,8 +20,8 @@ import type { BuildPorts, BuildRequest, ContextSource } from './types.ts';
 export interface ContextFiles extends AsyncDisposable {
   /** The Dockerfile's text and the name messages call it by. @throws TsbuildError `build-dockerfile-missing` */
   readDockerfile(): Promise<{ readonly name: string; readonly text: string }>;
-  /** The build context itself. */
-  main(): Promise<BuildContext>;
+  /** A context by name, before ignore rules; undefined: the build context. */
+  context(name: string | undefined): Promise<BuildContext>;
   /** Begins to look at what the last build read of the build context, while the rest of this one is being prepared. */
   lookAhead(): void;
   /** A context by name; undefined: the build context. */
@@ -58,10 +58,11 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
     scans.set(key, scan);
     return scan;
   };
-  const main = () => contextOf('', () => request.context);
+  const contextNamed = (name: string | undefined): Promise<BuildContext> =>
+    name === undefined ? contextOf('', () => request.context) : contextOf(name, () => namedSource(request, name));
   const open = (name: string | undefined): Promise<OpenedSource> =>
     once(sources, name ?? '', async () => {
-      const context = name === undefined ? await main() : await contextOf(name, () => namedSource(request, name));
+      const context = await contextNamed(name);
       const memo = createHashMemo(ports.store, context.key);
       saves.push(() => memo.save());
       const scan = scanOf(name ?? '', name === undefined ? request.context : namedSource(request, name));
@@ -76,11 +77,11 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
   return {
     readDockerfile: () =>
       readDockerfile(request, {
-        context: main,
+        context: () => contextNamed(undefined),
         temporary: () => ports.store.temporaryFolder(),
         signal: ports.signal,
       }),
-    main,
+    context: contextNamed,
     open,
     lookAhead: () => void scanOf('', request.context),
     ignored: async (isAsked) => {
@@ -88,7 +89,7 @@ export async function openContexts(request: BuildRequest, ports: BuildPorts): Pr
       if (request.context.kind !== 'directory') return () => false;
       if (!isAsked) {
         // One that is not there is an error, read or not.
-        await main();
+        await contextNamed(undefined);
         return () => false;
       }
       const { tree } = await open(undefined);

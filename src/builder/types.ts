@@ -43,6 +43,12 @@ export interface ExportRequest {
   readonly compressionLevel?: number;
   readonly forceCompression?: boolean;
   readonly ociMediaTypes?: boolean;
+  /** False: attestations in the form in which they look like images. Default: artifacts. */
+  readonly ociArtifact?: boolean;
+  /** Also what is not to be a reason for an index (oci). */
+  readonly attestationInline?: boolean;
+  /** Stands before the names of attestations in folders and tars of files. */
+  readonly attestationPrefix?: string;
   readonly rewriteTimestamp?: boolean;
   readonly annotations?: readonly Annotation[];
   /** tar=false: a directory instead of an archive (oci). */
@@ -106,6 +112,37 @@ export interface CachePlace {
   readonly tidy?: () => Promise<void>;
 }
 
+/** What is said of the images of a build, beside them. */
+export interface AttestationRequest {
+  readonly provenance?: ProvenanceRequest;
+  readonly sbom?: SbomRequest;
+}
+
+/** Where an image comes from: SLSA provenance. */
+export interface ProvenanceRequest {
+  /** `max`: also build arguments, labels, IDs of secrets, the steps and the Dockerfile. */
+  readonly mode: 'min' | 'max';
+  readonly version: 'v0.2' | 'v1';
+  readonly builderId: string;
+  /** tsbuild's. */
+  readonly builderVersion: string;
+  /** The user's word. */
+  readonly reproducible: boolean;
+  /** Left out of folders and tars of files, and no reason to give an OCI layout an index. */
+  readonly inlineOnly: boolean;
+  /** An incomplete list of what the build read is an error. */
+  readonly completeMaterials: boolean;
+  /** In folders and tars of files. */
+  readonly fileName: string;
+}
+
+/** What an image holds, as a scanner image finds it (moby/buildkit `docs/attestations/sbom-protocol.md`). */
+export interface SbomRequest {
+  readonly generator: string;
+  /** For the scanner. */
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
 /** Frozen; made by cli/args or the action. Paths are absolute or relative to the process's working directory. */
 export interface BuildRequest {
   readonly context: ContextSource;
@@ -148,6 +185,7 @@ export interface BuildRequest {
   readonly proxyEnv: Readonly<Record<string, string>>;
   /** What the git program gets of the environment: where to find ssh, and the user's agent. */
   readonly gitEnv?: Readonly<Record<string, string>>;
+  readonly attestations?: AttestationRequest;
   /** Stages built at once. Default: the number of cores, at least 2. */
   readonly parallelism?: number;
 }
@@ -158,6 +196,8 @@ export interface ResolvedImage {
   readonly reference: string;
   /** Digest of the platform's manifest. */
   readonly digest: Digest;
+  /** Digest of what the reference stands for: an index the manifest was chosen from, or the manifest. Default: `digest`. */
+  readonly pinned?: Digest;
   readonly platform: Platform;
   readonly config: ImageConfig;
   readonly layers: readonly LayerRef[];
@@ -185,7 +225,9 @@ export interface Delivery {
     reference: string,
     options: { readonly byDigest: boolean; readonly signal: AbortSignal },
   ): Promise<void>;
-  /** Loads an image into a running engine. */
+  /** Whether the engine keeps an index whole, with what stands in it beside images. */
+  keepsIndexes(signal: AbortSignal): Promise<boolean>;
+  /** Loads an image into a running engine; an index only whole, where it holds attestations. */
   load(target: Descriptor, references: readonly string[], signal: AbortSignal): Promise<void>;
 }
 
@@ -232,7 +274,9 @@ export interface BuiltImage {
 
 export interface BuildResult {
   readonly images: readonly BuiltImage[];
-  /** The manifest of the only image, or the index of several. */
+  /** The manifest of the only image; the index of several, or of one and its attestations. */
   readonly target: Descriptor;
   readonly tags: readonly string[];
+  /** The predicate of each image's provenance in the form of SLSA v0.2, when it was asked for. */
+  readonly provenance?: ReadonlyMap<BuiltImage, object>;
 }

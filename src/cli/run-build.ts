@@ -28,7 +28,7 @@ export async function runBuild(invocation: BuildInvocation, session: Session): P
   const { result } = outcome;
   if (invocation.iidFile !== undefined) await writeResultFile(invocation.iidFile, imageIdOf(result));
   if (invocation.metadataFile !== undefined) {
-    await writeResultFile(invocation.metadataFile, `${JSON.stringify(buildMetadata(outcome), null, 2)}\n`);
+    await writeResultFile(invocation.metadataFile, `${JSON.stringify(buildMetadata(outcome, session.env), null, 2)}\n`);
   }
   if (invocation.quiet) session.stdout.write(`${imageIdOf(result)}\n`);
   else if (invocation.progress !== 'quiet' && invocation.progress !== 'rawjson') {

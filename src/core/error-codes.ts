@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'copy-source-changed'
   | 'export-invalid'
   | 'export-failed'
+  | 'attestation-failed'
   // cli
   | 'usage'
   | 'command-unknown'

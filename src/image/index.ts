@@ -1,3 +1,4 @@
+export * from './attestations.ts';
 export * from './blob-ports.ts';
 export * from './config.ts';
 export * from './copy-graph.ts';
@@ -6,6 +7,7 @@ export * from './digest.ts';
 export * from './empty-blob.ts';
 export * from './manifest.ts';
 export * from './media-types.ts';
+export * from './package-url.ts';
 export * from './platform.ts';
 export * from './reference.ts';
 export * from './referrers.ts';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildFlags } from '../../src/cli/args/build-flags.ts';
 import { type BuildInvocation, type BuildSurroundings, parseBuildArguments } from '../../src/cli/args/build-request.ts';
+import { versionNumber } from '../../src/cli/commands/version.ts';
 import { TsbuildError } from '../../src/core/index.ts';
 
 let folder = '';
@@ -74,7 +75,6 @@ describe('a build without flags', () => {
     });
     expect(rest).toEqual({
       call: { method: 'build', json: false },
-      attestations: [],
       progress: 'auto',
       quiet: false,
       onError: 'stop',
@@ -261,16 +261,51 @@ describe('a flag', () => {
     [['--check'], { call: { method: 'check', json: false } }],
     [['--call', 'outline,format=json'], { call: { method: 'outline', json: true } }],
     [['--call=targets'], { call: { method: 'targets', json: false } }],
-    [['--provenance=false', '--sbom=true'], { attestations: [{ type: 'sbom', options: {} }] }],
-    [['--provenance', 'mode=max'], { attestations: [{ type: 'provenance', options: { mode: 'max' } }] }],
-    [
-      ['--attest', 'type=provenance,mode=min', '--attest=type=sbom,disabled=true'],
-      { attestations: [{ type: 'provenance', options: { mode: 'min' } }] },
-    ],
     [['--on-error=stop'], { onError: 'stop' }],
   ])('%j belongs to the command line itself', async (words, expected) => {
     expect(await parse(words)).toMatchObject(expected);
   });
+
+  const provenance = {
+    mode: 'max',
+    version: 'v1',
+    builderId: '',
+    builderVersion: versionNumber,
+    reproducible: false,
+    inlineOnly: false,
+    completeMaterials: false,
+    fileName: 'provenance.json',
+  };
+  const scanner = 'docker/buildkit-syft-scanner:stable-1';
+
+  test.each([
+    [[], undefined],
+    [['--provenance=false'], undefined],
+    [['--provenance=false', '--sbom=true'], { sbom: { generator: scanner, parameters: {} } }],
+    [['--provenance=true'], { provenance }],
+    [['--provenance', 'mode=full'], { provenance }],
+    [['--attest', 'type=provenance,mode=min', '--attest=type=sbom,disabled=true'], { provenance: { mode: 'min' } }],
+    [
+      ['--attest', 'type=provenance,mode=min', '--provenance=version=v0.2'],
+      { provenance: { ...provenance, version: 'v0.2' } },
+    ],
+    [
+      ['--provenance=builder-id=x,reproducible=1,inline-only=true,filename=a/b'],
+      { provenance: { builderId: 'x', reproducible: true, inlineOnly: true, fileName: 'b' } },
+    ],
+    [['--sbom=generator=x/y,A=b'], { sbom: { generator: 'x/y', parameters: { A: 'b' } } }],
+  ])('%j asks for attestations', async (words, expected) => {
+    const { attestations } = (await parse(words)).request;
+    if (expected) expect(attestations).toMatchObject(expected);
+    else expect(attestations).toBeUndefined();
+  });
+
+  test.each([['--provenance=filename=..'], ['--provenance=version=v2'], ['--sbom=generator=']])(
+    '%s is refused',
+    async (word) => {
+      expect((await failure([word])).code).toBe('flag-invalid');
+    },
+  );
 
   test('--on-error=shell needs a terminal on both sides', async () => {
     const words = ['--on-error=shell'];

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BytePath, bytePathFromText, TsbuildError, throwIfAborted } from '../../core/index.ts';
+import type { Digest } from '../../image/index.ts';
 import type { LayerEntry } from '../../layers/index.ts';
 import { LayerDraft } from '../copy/layer-draft.ts';
 import { layoutArchive } from '../copy/layout-archive.ts';
@@ -22,6 +23,8 @@ export interface ArchiveContextInit {
   readonly key: string;
   /** Last-Modified of a download, nanoseconds since 1970; 0 without one. Undefined: a stream has no time. */
   readonly modified?: bigint;
+  /** Of the file. */
+  readonly digest?: Digest;
 }
 
 /** @throws TsbuildError `archive-invalid`, `archive-too-large`, `context-invalid`, `cancelled` */
@@ -38,6 +41,7 @@ export async function openArchiveContext(
     description: init.description,
     dockerfile,
     commit: undefined,
+    ...(init.digest && { digest: init.digest }),
     time: timeOf(init, entries),
     key: init.key,
     tree: async (ignoreFor) => {

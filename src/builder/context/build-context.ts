@@ -6,6 +6,7 @@
 import { realpathSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { bytePathFromText, systemErrorCode, TsbuildError } from '../../core/index.ts';
+import type { Digest } from '../../image/index.ts';
 import type { Tree } from '../../layers/index.ts';
 import { type DirectoryTreeOptions, openDirectoryTree } from './directory-tree.ts';
 import { type IgnoreRules, parseIgnoreFile } from './ignore.ts';
@@ -21,6 +22,8 @@ export interface BuildContext extends AsyncDisposable {
   readonly dockerfile: Buffer | undefined;
   /** The commit of a git context. */
   readonly commit: string | undefined;
+  /** Of the file a downloaded context came as. */
+  readonly digest?: Digest;
   /** When its content was made, in seconds since 1970, where the place it came from says so: what a git commit or a
    * server's Last-Modified tells, else the newest entry of a downloaded archive. */
   readonly time: number | undefined;

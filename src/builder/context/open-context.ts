@@ -44,8 +44,9 @@ export async function openContext(source: ContextSource, options: OpenContextOpt
       const authorization = await options.credentials?.forFile(source.url);
       const fetched = await fetchUrl(source.url, { ...options, authorization });
       const description = redactUrl(source.url);
-      const { file, size, mtime } = fetched;
-      return openArchiveContext({ file, size, description, key: `http:${description}`, modified: mtime }, options);
+      const { file, size, digest, mtime } = fetched;
+      const known = { description, key: `http:${description}`, digest, modified: mtime };
+      return openArchiveContext({ file, size, ...known }, options);
     }
     case 'git':
       return openGitContext(source.url, options);

@@ -52,20 +52,25 @@ export async function assembleImage(
   };
 }
 
-/** An index over the images of several platforms, in the order they were asked for. */
+/**
+ * An index over the images of several platforms, in the order they were asked for.
+ * @param attestations entries that stand behind them
+ */
 export async function assembleIndex(
   store: Store,
   images: readonly BuiltImage[],
   annotations: readonly Annotation[],
+  attestations: readonly Descriptor[] = [],
 ): Promise<Descriptor> {
+  const own = images.map(({ manifest, platform }) => ({
+    ...manifest,
+    platform,
+    ...annotationsMember(manifest.annotations, annotationsFor(annotations, 'manifest-descriptor', platform)),
+  }));
   const bytes = serializeManifest({
     kind: 'index',
     mediaType: mediaTypes.ociIndex,
-    manifests: images.map(({ manifest, platform }) => ({
-      ...manifest,
-      platform,
-      ...annotationsMember(manifest.annotations, annotationsFor(annotations, 'manifest-descriptor', platform)),
-    })),
+    manifests: [...own, ...attestations],
     ...annotationsMember(undefined, annotationsFor(annotations, 'index')),
   });
   return store.putBytes(mediaTypes.ociIndex, bytes);

@@ -4,17 +4,19 @@
  */
 import { join } from 'node:path';
 import { assertNever, TsbuildError } from '../../core/index.ts';
-import { type Descriptor, formatPlatform, parseReference } from '../../image/index.ts';
+import { type Descriptor, formatPlatform, isIndexType, parseReference } from '../../image/index.ts';
 import {
   checkOutputFile,
   checkOutputFolder,
   exportTree,
   type LayerRef,
+  type Tree,
   writeDockerArchive,
   writeOciArchive,
   writeOciLayout,
   writeOutputFile,
 } from '../../layers/index.ts';
+import type { Attestation } from '../attestations/statements.ts';
 import type { BuildPorts, BuildRequest, BuiltImage, ExportRequest } from '../types.ts';
 import { annotationsFor, annotationsMember } from './annotations.ts';
 import { publishImage } from './publish.ts';
@@ -23,6 +25,7 @@ export interface FinishedBuild {
   readonly images: readonly (BuiltImage & { readonly chain: readonly LayerRef[] })[];
   readonly target: Descriptor;
   readonly request: BuildRequest;
+  readonly attestations?: ReadonlyMap<BuiltImage, readonly Attestation[]>;
 }
 
 /** Layers of bases that no step needed stay where they are. */
@@ -33,12 +36,32 @@ export async function nameImage({ store }: BuildPorts, target: Descriptor, tags:
 }
 
 /** Before anything is built. @throws TsbuildError `export-failed` for a destination that takes no output */
-export async function checkDestinations({ exports }: BuildRequest): Promise<void> {
-  for (const { kind, destination, tar } of exports) {
+export async function checkDestinations(request: BuildRequest, ports: BuildPorts): Promise<void> {
+  for (const one of request.exports) {
+    if (request.attestations) await checkAttestable(one, ports);
+    const { kind, destination, tar } = one;
     if (destination === undefined || destination === '-') continue;
     if (kind === 'local' || (kind === 'oci' && tar === false)) await checkOutputFolder(destination);
     else await checkOutputFile(destination);
   }
+}
+
+/** Attestations stand in an index. @throws TsbuildError `export-invalid` where there can be none */
+async function checkAttestable(one: ExportRequest, { delivery, signal }: BuildPorts): Promise<void> {
+  const without = 'or leave --provenance, --sbom and --attest out';
+  const refuse = (message: string, hint: string) => new TsbuildError({ code: 'export-invalid', message, hint });
+  if (one.ociMediaTypes === false) {
+    throw refuse("Docker's media types have none for attestations", `Leave oci-mediatypes=false out, ${without}.`);
+  }
+  if (one.kind !== 'docker') return;
+  if (one.destination !== undefined) {
+    throw refuse('a docker archive holds one image and no attestations', `Write -o type=oci instead, ${without}.`);
+  }
+  if (await delivery.keepsIndexes(signal)) return;
+  throw refuse(
+    'the engine keeps no attestations, for its images are not in containerd',
+    `Turn its containerd image store on, push the image instead, ${without}.`,
+  );
 }
 
 export async function deliver(build: FinishedBuild, ports: BuildPorts): Promise<void> {
@@ -80,7 +103,7 @@ async function deliverOne(build: FinishedBuild, one: ExportRequest, ports: Build
     }
     case 'oci': {
       await completeStore(build, ports);
-      const target = await reshaped(build, one, ports);
+      const target = await reshaped(one.attestationInline ? build : withoutInline(build), one, ports);
       if (one.tar === false) return writeOciLayout(store, [{ target, names }], requireDestination(one), signal);
       return toFile(requireDestination(one), ports, (out) => writeOciArchive(store, [{ target, names }], out, signal));
     }
@@ -112,6 +135,14 @@ async function push(
   }
 }
 
+/** An image whose attestations are all for other places needs no index in a layout for their sake. */
+function withoutInline(build: FinishedBuild): FinishedBuild {
+  const [only, ...more] = build.images;
+  const said = only && build.attestations?.get(only);
+  const isBare = more.length === 0 && said?.every(({ inlineOnly }) => inlineOnly);
+  return only && isBare ? { ...build, target: only.manifest } : build;
+}
+
 async function reshaped(build: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<Descriptor> {
   const [only, ...more] = build.images;
   const layers = new Map(build.images.flatMap(({ chain }) => chain).map((layer) => [layer.blob.digest, layer]));
@@ -121,6 +152,8 @@ async function reshaped(build: FinishedBuild, one: ExportRequest, ports: BuildPo
     ...(one.forceCompression !== undefined && { force: one.forceCompression }),
     ...(one.ociMediaTypes !== undefined && { ociMediaTypes: one.ociMediaTypes }),
     ...(one.annotations && { annotations: one.annotations }),
+    ...(one.names && { names: one.names }),
+    ...(one.ociArtifact !== undefined && { ociArtifact: one.ociArtifact }),
     ...(only && more.length === 0 && { platform: only.platform }),
     ensure: async (descriptor, signal) => {
       const layer = layers.get(descriptor.digest);
@@ -131,11 +164,16 @@ async function reshaped(build: FinishedBuild, one: ExportRequest, ports: BuildPo
   if (one.kind !== 'oci') return published;
   // Only an OCI layout has a place for what is said of the whole: the descriptor in its index.json.
   const all = [...build.request.annotations, ...(one.annotations ?? [])];
-  const added = annotationsFor(all, more.length > 0 ? 'index-descriptor' : 'manifest-descriptor', only?.platform);
+  const added = annotationsFor(
+    all,
+    isIndexType(published.mediaType) ? 'index-descriptor' : 'manifest-descriptor',
+    only?.platform,
+  );
   return { ...published, ...annotationsMember(published.annotations, added) };
 }
 
-async function exportTar({ images }: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<void> {
+async function exportTar(build: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<void> {
+  const { images } = build;
   const [image] = images;
   if (!image || images.length > 1) {
     throw new TsbuildError({
@@ -144,18 +182,20 @@ async function exportTar({ images }: FinishedBuild, one: ExportRequest, ports: B
       hint: 'Use type=local, or name one --platform.',
     });
   }
-  const tree = await openTree(image.chain, ports);
+  const tree = await openTree(build, image, one, ports);
   await toFile(requireDestination(one), ports, async (out) => {
     await exportTree(tree, { kind: 'tar', out, signal: ports.signal });
   });
 }
 
-async function exportLocal({ images }: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<void> {
+async function exportLocal(build: FinishedBuild, one: ExportRequest, ports: BuildPorts): Promise<void> {
+  const { images } = build;
   const destination = requireDestination(one);
-  for (const { chain, platform } of images) {
+  for (const image of images) {
+    const { platform } = image;
     // Several platforms stand side by side: linux_amd64/, linux_arm64/.
     const path = images.length === 1 ? destination : join(destination, formatPlatform(platform).replaceAll('/', '_'));
-    const tree = await openTree(chain, ports);
+    const tree = await openTree(build, image, one, ports);
     const target = {
       kind: 'directory',
       path,
@@ -167,11 +207,21 @@ async function exportLocal({ images }: FinishedBuild, one: ExportRequest, ports:
   }
 }
 
-function openTree(chain: readonly LayerRef[], { store, baseImages, signal }: BuildPorts) {
+async function openTree(
+  { attestations, request }: FinishedBuild,
+  image: FinishedBuild['images'][number],
+  { attestationPrefix }: ExportRequest,
+  { store, baseImages, signal }: BuildPorts,
+): Promise<Tree> {
   const ensure = async (layer: LayerRef, inner: AbortSignal) => {
     if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
   };
-  return store.tree(chain, { ensure, signal });
+  const tree = await store.tree(image.chain, { ensure, signal });
+  const said = attestations?.get(image);
+  if (!said) return tree;
+  const { attestedTree } = await import('../attestations/attested-tree.ts');
+  const mtime = BigInt(request.sourceDateEpoch ?? 0) * 1_000_000_000n;
+  return attestedTree(tree, said, { store, mtime, signal, ...(attestationPrefix && { prefix: attestationPrefix }) });
 }
 
 async function toFile(

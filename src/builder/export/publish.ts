@@ -4,6 +4,7 @@
  */
 import { allOrNothing } from '../../core/index.ts';
 import {
+  attestedDigest,
   type Compression,
   type Descriptor,
   type ImageManifest,
@@ -40,6 +41,10 @@ export interface PublishOptions extends LayerForm {
   readonly annotations?: readonly Annotation[];
   /** Of a manifest that stands in no index. */
   readonly platform?: Platform;
+  /** What attestations are to call the images. Default: what they call them. */
+  readonly names?: readonly string[];
+  /** False: attestations in the form in which they look like images. Default: as they are. */
+  readonly ociArtifact?: boolean;
 }
 
 /** The descriptor of the published form of a manifest or index of the store; itself when nothing has to change. */
@@ -47,26 +52,57 @@ export async function publishImage(store: Store, target: Descriptor, options: Pu
   const { signal, annotations = [] } = options;
   const document = parseManifest(await readManifest(store, target, signal), target.mediaType);
   if (document.kind === 'index') {
-    const manifests = await allOrNothing(
+    const published = await allOrNothing(
       signal,
       document.manifests.map((child) => async (inner) => {
-        if (!store.hasBlob(child.digest)) return child;
+        if (!store.hasBlob(child.digest) || attestedDigest(child) !== undefined) return child;
         const { platform } = child;
-        const published = await publishImage(store, child, {
+        const image = await publishImage(store, child, {
           ...options,
           ...(platform && { platform }),
           signal: inner,
         });
         const added = annotationsFor(annotations, 'manifest-descriptor', platform);
-        return { ...child, ...published, ...annotationsMember(child.annotations, added) };
+        return { ...child, ...image, ...annotationsMember(child.annotations, added) };
       }),
     );
+    const manifests = await withAttestations(store, document.manifests, published, options);
     const mediaType = options.ociMediaTypes === false ? mediaTypes.dockerIndex : document.mediaType;
     const added = annotationsMember(document.annotations, annotationsFor(annotations, 'index'));
     return store.putBytes(mediaType, serializeManifest({ ...document, mediaType, manifests, ...added }));
   }
   const published = await publishManifest(store, document, options);
   return published === document ? target : store.putBytes(published.mediaType, serializeManifest(published));
+}
+
+/** The entries of attestations, which go where their images went. */
+async function withAttestations(
+  store: Store,
+  before: readonly Descriptor[],
+  after: readonly Descriptor[],
+  { names, ociArtifact, signal }: PublishOptions,
+): Promise<Descriptor[]> {
+  const entries: Descriptor[] = [];
+  for (const entry of after) {
+    const attested = attestedDigest(entry);
+    const place = attested === undefined ? -1 : before.findIndex(({ digest }) => digest === attested);
+    const [from, to] = [before[place], after[place]];
+    if (!from || !to || !store.hasBlob(entry.digest)) {
+      entries.push(entry);
+      continue;
+    }
+    const { moveStatements } = await import('../attestations/move-statements.ts');
+    const moved = await moveStatements(store, entry, {
+      from,
+      to,
+      ...(to.platform && { platform: to.platform }),
+      ...(names && { names }),
+      ...(ociArtifact !== undefined && { ociArtifact }),
+      signal,
+    });
+    entries.push(moved);
+  }
+  return entries;
 }
 
 /** One layer in the form asked for; itself when it has that, or is compressed and need not be `force`d. */

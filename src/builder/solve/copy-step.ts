@@ -173,6 +173,7 @@ class Copying {
       if (remote) {
         const fetched = await this.#fetch(remote);
         remotes.push(fetched);
+        this.#context.environment.onFetched?.(text, fetched.identity);
         operands.push(fetched.operand);
       } else {
         operands.push({ kind: 'pattern', text, location });

@@ -61,6 +61,8 @@ export interface SolveEnvironment {
   readonly readSecret: (source: SecretSource) => Promise<Uint8Array>;
   readonly emulators: Emulators;
   readonly cacheMounts: KeptCacheMounts;
+  /** What an ADD fetched. @param identity the file's digest, or `commit:subdirectory` */
+  readonly onFetched?: (address: string, identity: string) => void;
   /** Sockets by ID. */
   readonly sshAgents: ReadonlyMap<string, string>;
   readonly onRunFailed?: BuildPorts['onRunFailed'];

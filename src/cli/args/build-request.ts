@@ -7,7 +7,7 @@ import type { BuildRequest, NamedContext } from '../../builder/index.ts';
 import { TsbuildError } from '../../core/index.ts';
 import { formatReference, type Platform, parsePlatform, parseReference } from '../../image/index.ts';
 import { parseAnnotation } from './annotations.ts';
-import { type Attestation, parseAttestations } from './attestations.ts';
+import { parseAttestations } from './attestations.ts';
 import { buildFlags } from './build-flags.ts';
 import { parseCacheMount } from './cache-mount.ts';
 import { parseContext, parseNamedContext } from './context.ts';
@@ -26,7 +26,6 @@ export type CallMethod = (typeof callMethods)[number];
 export interface BuildInvocation {
   readonly request: BuildRequest;
   readonly call: { readonly method: CallMethod; readonly json: boolean };
-  readonly attestations: readonly Attestation[];
   readonly progress: ProgressKind;
   readonly quiet: boolean;
   /** What happens when a RUN fails; `shell`: a person may look at it, then the build fails. */
@@ -85,6 +84,8 @@ export async function readBuildFlags(
   const epoch = sourceDateEpoch(buildArgs, around.env);
   if (epoch !== undefined) buildArgs.SOURCE_DATE_EPOCH = String(epoch);
   else if (around.env.SOURCE_DATE_EPOCH === 'context') buildArgs.SOURCE_DATE_EPOCH ??= 'context';
+  const attestations = parseAttestations(flags);
+  if (attestations?.sbom) warnings.push('bills of materials are not attached by this version of tsbuild');
   const request: BuildRequest = {
     context: parseContext(contextText, around.stdin),
     ...(dockerfile !== undefined && { dockerfile }),
@@ -139,6 +140,7 @@ export async function readBuildFlags(
     cacheTo: cacheTo.filter((one) => one !== 'inline'),
     inlineCache: cacheTo.includes('inline'),
     ...(epoch !== undefined && { sourceDateEpoch: epoch }),
+    ...(attestations && { attestations }),
     proxyEnv: chosenVariables(around.env, proxyNames),
     gitEnv: chosenVariables(around.env, gitNames),
   };
@@ -146,13 +148,10 @@ export async function readBuildFlags(
   checkIndexAnnotations(request);
   if (flags.on('squash')) warnings.push('--squash does nothing: layers stay as the Dockerfile makes them');
   if (flags.given('security-opt')) warnings.push('--security-opt does nothing: see --allow and --isolation');
-  const attestations = parseAttestations(flags);
-  if (attestations.length > 0) warnings.push('attestations are not attached by this version of tsbuild');
   const quiet = flags.on('quiet');
   return Object.freeze({
     request: Object.freeze(request),
     call: callOf(flags),
-    attestations,
     progress: quiet
       ? 'quiet'
       : oneOf('--progress', flags.text('progress') ?? around.env.BUILDKIT_PROGRESS ?? 'auto', progressKinds),
@@ -323,10 +322,11 @@ function checkPush(request: BuildRequest): void {
 }
 
 /** Better said before the build than after: what is to be annotated will not be there. */
-function checkIndexAnnotations({ annotations, exports, platforms, buildArgs }: BuildRequest): void {
+function checkIndexAnnotations(request: BuildRequest): void {
+  const { annotations, exports, platforms, buildArgs, attestations } = request;
   const all = [...annotations, ...exports.flatMap((one) => one.annotations ?? [])];
-  if (platforms.length > 1 || buildArgs.BUILDKIT_MULTI_PLATFORM || !all.some(({ target }) => target === 'index'))
-    return;
+  const hasIndex = platforms.length > 1 || buildArgs.BUILDKIT_MULTI_PLATFORM || attestations;
+  if (hasIndex || !all.some(({ target }) => target === 'index')) return;
   throw invalidFlag(
     '--annotation',
     'an image of one platform has no index to annotate',

@@ -34,6 +34,8 @@ export function parseCsv(flag: string, text: string): string[] {
 export interface KeyValue {
   /** Lower case. */
   readonly key: string;
+  /** As it was written. */
+  readonly name: string;
   /** Undefined for a field without `=`. */
   readonly value: string | undefined;
 }
@@ -41,9 +43,8 @@ export interface KeyValue {
 /** The fields of a record as `key=value`, in order. */
 export function parseKeyValues(flag: string, text: string): KeyValue[] {
   return parseCsv(flag, text).map((field) => {
-    const equals = field.indexOf('=');
-    if (equals < 0) return { key: field.trim().toLowerCase(), value: undefined };
-    return { key: field.slice(0, equals).trim().toLowerCase(), value: field.slice(equals + 1) };
+    const { name, value } = splitAssignment(field);
+    return { key: name.trim().toLowerCase(), name: name.trim(), value };
   });
 }
 

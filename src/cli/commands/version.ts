@@ -2,7 +2,7 @@
 import type { Command } from '../command.ts';
 
 /** Kept equal to package.json by a test. */
-const number = '0.1.0';
+export const versionNumber = '0.1.0';
 
 export const version: Command = {
   usage: 'version',
@@ -12,7 +12,7 @@ export const version: Command = {
   async run(flags, session) {
     const platform = `${process.platform}/${process.arch}`;
     session.stdout.write(
-      flags.on('quiet') ? `${number}\n` : `tsbuild ${number} (Node ${process.version}, ${platform})\n`,
+      flags.on('quiet') ? `${versionNumber}\n` : `tsbuild ${versionNumber} (Node ${process.version}, ${platform})\n`,
     );
     return 0;
   },

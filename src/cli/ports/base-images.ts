@@ -189,7 +189,7 @@ export class WiredBaseImages implements BaseImages {
       throw error;
     });
     if (!chosen || !store.hasBlob(chosen.document.config.digest)) return undefined;
-    const image = await this.#describe(text, chosen, store, signal);
+    const image = await this.#describe(text, target, chosen, store, signal);
     if (!isIndexType(target.mediaType) && platformMatch(platform, image.platform) === 0 && reference) return undefined;
     if (reference) {
       this.#remember(image.layers, {
@@ -218,7 +218,7 @@ export class WiredBaseImages implements BaseImages {
     await store.putBytes(chosen.document.config.mediaType, configBytes);
     await store.putBytes(chosen.descriptor.mediaType, chosen.bytes);
     if (chosen.indexBytes) await store.putBytes(target.mediaType, chosen.indexBytes);
-    const image = await this.#describe(text, chosen, store, signal);
+    const image = await this.#describe(text, target, chosen, store, signal);
     this.#remember(image.layers, { image: from.name, source: async () => source });
     if (reference) {
       await this.recordIn(
@@ -252,6 +252,7 @@ export class WiredBaseImages implements BaseImages {
 
   async #describe(
     text: string,
+    target: Descriptor,
     chosen: { readonly descriptor: Descriptor; readonly document: ImageManifest },
     source: BlobSource,
     signal: AbortSignal,
@@ -275,6 +276,7 @@ export class WiredBaseImages implements BaseImages {
     return {
       reference: text,
       digest: descriptor.digest,
+      pinned: target.digest,
       platform: { os, architecture, ...(variant !== undefined && { variant }) },
       config,
       layers,

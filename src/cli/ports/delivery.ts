@@ -2,6 +2,7 @@
 import type { Delivery } from '../../builder/index.ts';
 import type { EventSink } from '../../core/index.ts';
 import {
+  attestedDigest,
   type BlobSource,
   copyGraph,
   type Descriptor,
@@ -67,6 +68,10 @@ export class WiredDelivery implements Delivery {
     this.#pushed.set(name, target);
   }
 
+  async keepsIndexes(signal: AbortSignal): Promise<boolean> {
+    return (await this.#parts.engine()).usesContainerd(signal);
+  }
+
   async load(target: Descriptor, names: readonly string[], signal: AbortSignal): Promise<void> {
     const { store, events, now, hostPlatform } = this.#parts;
     const step = startTransferStep(
@@ -77,6 +82,12 @@ export class WiredDelivery implements Delivery {
     );
     await whileStep(step, async () => {
       const engine = await this.#parts.engine();
+      const ensure = (layer: LayerRef, inner: AbortSignal) => this.#parts.baseImages.fetch(layer, inner);
+      if (await this.#isAttested(target, signal)) {
+        const { writeOciArchive } = await import('../../layers/index.ts');
+        const saved = [{ target, names }];
+        return engine.loadImage((out, inner) => writeOciArchive(store, saved, out, inner, { ensure }), signal);
+      }
       const manifest = await this.#imageFor(target, hostPlatform, signal);
       const document = parseManifest(await readManifest(store, manifest, signal), manifest.mediaType);
       const ids = new Set([
@@ -93,12 +104,17 @@ export class WiredDelivery implements Delivery {
         return;
       }
       const { writeDockerArchive } = await import('../../layers/index.ts');
-      const ensure = (layer: LayerRef, inner: AbortSignal) => this.#parts.baseImages.fetch(layer, inner);
       await engine.loadImage(
         (out, inner) => writeDockerArchive(store, [{ target: manifest, names }], out, inner, { ensure }),
         signal,
       );
     });
+  }
+
+  async #isAttested(target: Descriptor, signal: AbortSignal): Promise<boolean> {
+    if (!isIndexType(target.mediaType)) return false;
+    const document = parseManifest(await readManifest(this.#parts.store, target, signal), target.mediaType);
+    return document.kind === 'index' && document.manifests.some((entry) => attestedDigest(entry) !== undefined);
   }
 
   /** An engine holds one platform of a name: ours. */

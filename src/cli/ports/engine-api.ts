@@ -46,6 +46,15 @@ export class EngineApi {
     return typeof image?.Id === 'string' ? { Id: image.Id, RepoTags: image.RepoTags ?? [] } : undefined;
   }
 
+  /** Whether its images are in containerd, which keeps every manifest of an index. */
+  async usesContainerd(signal: AbortSignal): Promise<boolean> {
+    const { status, text } = await this.#call('GET', '/info', signal);
+    if (status !== 200) throw this.#refused('does not tell how it is set up', status, text);
+    const { DriverStatus } = (parseJson(text) ?? {}) as { DriverStatus?: unknown };
+    const rows: unknown[] = Array.isArray(DriverStatus) ? DriverStatus : [];
+    return rows.some((row) => Array.isArray(row) && row[1] === 'io.containerd.snapshotter.v1');
+  }
+
   /** @param repository without tag, as docker shows it */
   async tagImage(id: string, repository: string, tag: string, signal: AbortSignal): Promise<void> {
     const query = new URLSearchParams({ repo: repository, tag });

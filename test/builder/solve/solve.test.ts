@@ -78,7 +78,7 @@ async function solve(store: string, text: string, change: Partial<BuildRequest> 
           },
           fetch: async () => {},
         },
-        delivery: { push: async () => {}, load: async () => {} },
+        delivery: { push: async () => {}, load: async () => {}, keepsIndexes: async () => false },
         events,
         now: Date.now,
         stdout: process.stdout,

@@ -1,0 +1,1 @@
+export * from './attest-images.ts';
