@@ -127,4 +127,4 @@ export interface NativeLayers {
   deflate(buffer: Uint8Array, window: number, length: number, last: 0 | 1, level: number): number;
 }
 
-export const native = loadAddon();
+export const native = loadAddon<NativeLayers>();

@@ -7,6 +7,7 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cancelled, systemErrorCode, throwIfAborted } from '../../core/index.ts';
+import type { NativeLayers } from '../native/addon.ts';
 import { loadAddon } from '../native/load-addon.ts';
 import { storeFailure } from './failures.ts';
 import { withFolderOf } from './layout.ts';
@@ -71,7 +72,7 @@ function lockFile(
   openFile: (path: string) => number | undefined,
 ): KernelLock | 'held' | 'absent' {
   // Loaded by the first lock, not by the import of this module: a command that takes none does not pay for it.
-  const native = loadAddon();
+  const native = loadAddon<NativeLayers>();
   for (;;) {
     const fd = openFile(path);
     if (fd === undefined) return 'absent';

@@ -20,6 +20,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../core/index.ts';
+import type { NativeLayers } from '../native/addon.ts';
 import { loadAddon } from '../native/load-addon.ts';
 import { storeFailure } from './failures.ts';
 import { namesIn } from './if-there.ts';
@@ -118,7 +119,7 @@ export class Presence {
 function spreadFolders(path: string): void {
   const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    loadAddon().spreadDirectories(folder);
+    loadAddon<NativeLayers>().spreadDirectories(folder);
   } finally {
     closeSync(folder);
   }
