@@ -13,11 +13,12 @@ export class BuildSandbox implements AsyncDisposable {
   #closed: Promise<void> | undefined;
   #runsLeft: number;
 
-  constructor({ isolation }: BuildRequest, { events, store }: BuildPorts, plans: readonly Plan[]) {
+  /** @param others commands beside the plans' */
+  constructor({ isolation }: BuildRequest, { events, store }: BuildPorts, plans: readonly Plan[], others: number) {
     this.#open = () =>
       createSandbox({ isolation, events, scratch: store.temporaryFolder(), memory: probeMemory(store) });
     const steps = plans.flatMap(({ stages }) => stages.flatMap((stage) => stage.steps));
-    this.#runsLeft = steps.filter(({ operation }) => operation.kind === 'run').length;
+    this.#runsLeft = steps.filter(({ operation }) => operation.kind === 'run').length + others;
   }
 
   open(): Promise<Sandbox> {

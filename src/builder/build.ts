@@ -4,7 +4,6 @@
  */
 import { type EventSink, hostPlatform, TsbuildError } from '../core/index.ts';
 import type { Platform } from '../image/index.ts';
-import type { Attested, AttestedImage, AttestFacts } from './attestations/index.ts';
 import { BuildSandbox } from './build-sandbox.ts';
 import { StepCache } from './cache/index.ts';
 import { KeptCacheMounts } from './cache-mounts/index.ts';
@@ -47,13 +46,18 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     isIgnored: await contexts.ignored(copiesFiles(parsed)),
   });
   refuseWarnings(parsed, warnings);
-  await using sandbox = new BuildSandbox(request, ports, plans);
+  const { attestations } = request;
+  const attesting =
+    attestations &&
+    (await import('./attestations/index.ts').then(({ beginAttesting }) =>
+      beginAttesting(attestations, { request, parsed, context: contexts.context, started }, ports),
+    ));
+  await using sandbox = new BuildSandbox(request, ports, plans, (attesting?.commands ?? 0) * plans.length);
   await using agents = await openAgents(request.ssh);
   const cacheMounts = new KeptCacheMounts(request, ports);
   cacheMounts.checkNames(plans);
   const keptSteps = new KeptSteps(request, ports);
   await checkDestinations(request, ports);
-  const fetched = new Map<string, string>();
   const environment: SolveEnvironment = {
     request,
     store: ports.store,
@@ -67,27 +71,26 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
     sshAgents: agents.sockets,
     emulators: findEmulators(plans),
     cacheMounts,
-    onFetched: (address, identity) => void fetched.set(address, identity),
+    ...(attesting && { onFetched: attesting.onFetched }),
     onRunFailed: ports.onRunFailed,
   };
   const images: (BuiltImage & Pick<StageResult, 'chain'>)[] = [];
-  const made: AttestedImage[] = [];
   const steps: ImageSteps[] = [];
   for (const [index, plan] of plans.entries()) {
-    const results = await solvePlan(plan, environment, plans.length > 1 ? `${index}.` : '', ports.signal);
-    const own = stepsOf(plan, results);
-    steps.push(own);
+    const prefix = plans.length > 1 ? `${index}.` : '';
+    const results = await solvePlan(plan, environment, prefix, ports.signal);
+    const made = stepsOf(plan, results);
+    steps.push(made);
     const image = await assembleImage(ports.store, plan.stages, results, {
       annotations: request.annotations,
-      ...(namesSteps(request) && { added: inlineAnnotation(own.own) }),
+      ...(namesSteps(request) && { added: inlineAnnotation(made.own) }),
       ...(request.sourceDateEpoch !== undefined && { epoch: request.sourceDateEpoch }),
     });
     const built = { ...image, chain: results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [] };
     images.push(built);
-    made.push({ image: built, plan, results });
+    await attesting?.add({ image: built, plan, results }, environment, prefix);
   }
-  const facts = { request, store: ports.store, parsed, images: made, context: contexts.context, fetched, started };
-  const attested = request.attestations?.provenance && (await attest({ ...facts, finished: ports.now() }));
+  const attested = await attesting?.finish();
   const [only] = images;
   const single = images.length === 1 && !wantsIndex(request) && !attested ? only : undefined;
   const target = single
@@ -102,11 +105,6 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   emitWarnings(parsed, warnings, ports.events);
   await sandbox.close();
   return { images, target, tags: request.tags, ...(attested && { provenance: attested.provenance }) };
-}
-
-async function attest(facts: AttestFacts): Promise<Attested> {
-  const { attestImages } = await import('./attestations/index.ts');
-  return attestImages(facts);
 }
 
 /** The plans of a request, one per platform, without building anything: for `--call=plan` and checks. */

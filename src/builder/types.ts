@@ -139,8 +139,10 @@ export interface ProvenanceRequest {
 /** What an image holds, as a scanner image finds it (moby/buildkit `docs/attestations/sbom-protocol.md`). */
 export interface SbomRequest {
   readonly generator: string;
-  /** For the scanner. */
+  /** Variables of the scanner, without `BUILDKIT_SCAN_`. */
   readonly parameters: Readonly<Record<string, string>>;
+  /** tsbuild's. */
+  readonly builderVersion: string;
 }
 
 /** Frozen; made by cli/args or the action. Paths are absolute or relative to the process's working directory. */

@@ -1,1 +1,1 @@
-export * from './attest-images.ts';
+export * from './attesting.ts';

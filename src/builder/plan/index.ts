@@ -6,4 +6,4 @@ export * from './outline.ts';
 export * from './plan.ts';
 export * from './survey.ts';
 export * from './types.ts';
-export { globalArguments, proxyArguments, variableName } from './variables.ts';
+export { defaultPath, globalArguments, proxyArguments, variableName } from './variables.ts';

@@ -81,7 +81,7 @@ function provenanceOf({ flag, options }: Attestation): ProvenanceRequest {
 function sbomOf({ flag, options }: Attestation): SbomRequest {
   const { generator = defaultGenerator, ...parameters } = options;
   if (generator === '') throw invalidFlag(flag, 'the generator has no name', 'Write generator=IMAGE, or leave it out.');
-  return { generator, parameters };
+  return { generator, parameters, builderVersion: versionNumber };
 }
 
 function optionsOf(flag: string, text: string): Record<string, string> {

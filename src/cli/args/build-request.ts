@@ -85,7 +85,6 @@ export async function readBuildFlags(
   if (epoch !== undefined) buildArgs.SOURCE_DATE_EPOCH = String(epoch);
   else if (around.env.SOURCE_DATE_EPOCH === 'context') buildArgs.SOURCE_DATE_EPOCH ??= 'context';
   const attestations = parseAttestations(flags);
-  if (attestations?.sbom) warnings.push('bills of materials are not attached by this version of tsbuild');
   const request: BuildRequest = {
     context: parseContext(contextText, around.stdin),
     ...(dockerfile !== undefined && { dockerfile }),
