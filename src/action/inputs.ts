@@ -23,7 +23,6 @@ const singles = {
   'shm-size': 'shm-size',
   'cgroup-parent': 'cgroup-parent',
   isolation: 'isolation',
-  provenance: 'provenance',
   sbom: 'sbom',
 } as const;
 
@@ -56,6 +55,8 @@ export function argumentsOfInputs(env: Environment): ActionArguments {
     const value = input(env, name);
     if (value !== '') argv.push(`--${flag}=${value}`);
   }
+  const provenance = provenanceOf(env);
+  if (provenance !== '') argv.push(`--provenance=${provenance}`);
   for (const [name, flag] of Object.entries(switches)) {
     if (booleanInput(env, name)) argv.push(`--${flag}`);
   }
@@ -77,6 +78,18 @@ export function contextOf(env: Environment): string {
 /** As the runner hands inputs over: upper case, spaces as underscores, dashes kept. */
 export function input(env: Environment, name: string): string {
   return (env[`INPUT_${name.replace(/ /g, '_').toUpperCase()}`] ?? '').trim();
+}
+
+/** Who built is this run of the workflow, unless another is named. */
+function provenanceOf(env: Environment): string {
+  const value = input(env, 'provenance');
+  const { GITHUB_REPOSITORY: repository, GITHUB_RUN_ID: run, GITHUB_RUN_ATTEMPT: attempt } = env;
+  const isOn = /^(1|t|true)$/i.test(value);
+  if ((!isOn && !value.includes('=')) || /(^|,)\s*"?(builder-id|disabled)=/.test(value) || !repository || !run)
+    return value;
+  const url = `${env.GITHUB_SERVER_URL || 'https://github.com'}/${repository}/actions/runs/${run}`;
+  const builder = `builder-id=${url}${attempt ? `/attempts/${attempt}` : ''}`;
+  return isOn ? builder : `${value},${builder}`;
 }
 
 function booleanInput(env: Environment, name: string): boolean {

@@ -49,6 +49,17 @@ describe('an input becomes arguments', () => {
     expect(argumentsFor(inputs).slice(-2)).toEqual(expected.slice(-2));
   });
 
+  test.each([
+    ['true', 'builder-id=https://git.example/o/r/actions/runs/7/attempts/2'],
+    ['mode=min', 'mode=min,builder-id=https://git.example/o/r/actions/runs/7/attempts/2'],
+    ['mode=max,builder-id=me', 'mode=max,builder-id=me'],
+    ['false', 'false'],
+  ])('and provenance: %s names the run of the workflow as the builder, when it names none', (value, expected) => {
+    const run = { GITHUB_REPOSITORY: 'o/r', GITHUB_RUN_ID: '7', GITHUB_RUN_ATTEMPT: '2' };
+    const { argv } = argumentsOfInputs({ ...run, GITHUB_SERVER_URL: 'https://git.example', INPUT_PROVENANCE: value });
+    expect(argv).toContain(`--provenance=${expected}`);
+  });
+
   test('but the value of a secret does not', () => {
     const { argv, env, secrets } = argumentsOfInputs({ INPUT_SECRETS: 'a=value', 'INPUT_GITHUB-TOKEN': 'ghs_1' });
     expect(argv.join(' ')).not.toMatch(/value|ghs_1/);

@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readAttested } from '../support/attested-images.ts';
 import { busyboxImage } from '../support/base-images.ts';
 import { type Dockerd, dockerdMissing, startDockerd } from '../support/dockerd.ts';
 import { writeOciLayout } from '../support/image-files.ts';
@@ -88,5 +90,47 @@ describe('--load without an engine', () => {
     } finally {
       server.close();
     }
+  });
+});
+
+describe('--load of an image with attestations', () => {
+  /** What is posted to an engine that says of itself how its images are kept. */
+  async function loadInto(driverType: string, tag: string) {
+    const socket = folder.join(`${tag}.sock`);
+    const posted: Buffer[] = [];
+    const server = createServer((request, response) => {
+      request.on('data', (chunk: Buffer) => posted.push(chunk));
+      request.on('end', () => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        response.end(
+          request.url?.endsWith('/info') ? JSON.stringify({ DriverStatus: [['driver-type', driverType]] }) : '{}',
+        );
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(socket, resolve));
+    try {
+      const [args, options] = load(tag, `unix://${socket}`);
+      const finished = await tsbuild(['--provenance=mode=min', ...args], options);
+      return { finished, archive: Buffer.concat(posted) };
+    } finally {
+      server.close();
+    }
+  }
+
+  test('gives an engine whose images are in containerd the whole index', async () => {
+    const { finished, archive } = await loadInto('io.containerd.snapshotter.v1', 'attested');
+    expect(finished.code, finished.stderr).toBe(0);
+    mkdirSync(folder.join('loaded'));
+    execFileSync('tar', ['-x', '-C', folder.join('loaded')], { input: archive });
+    const { images, attestations } = readAttested(folder.join('loaded'), 'docker.io/library/attested:latest');
+    expect([images.length, attestations.length]).toEqual([1, 1]);
+  });
+
+  test('is refused before anything is built where the engine cannot keep them', async () => {
+    const { finished, archive } = await loadInto('overlay2', 'unattested');
+    expect(finished.code).toBe(1);
+    expect(finished.stderr).toContain('the engine keeps no attestations, for its images are not in containerd');
+    expect(finished.stderr).not.toContain('RUN echo');
+    expect(archive).toHaveLength(0);
   });
 });
