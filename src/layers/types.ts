@@ -189,6 +189,11 @@ export interface Store extends BlobSource, BlobSink {
   hasBlob(digest: Digest): boolean;
   /** Whether a layer's blob is here, or was lost and could be made again from another form of the layer. */
   restore(layer: LayerRef, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Like `open`, in memory that is used again: a piece is what it is until the next one is asked for. What this process has
+   * verified is not verified once more.
+   */
+  openPieces(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   putBytes(mediaType: string, bytes: Uint8Array): Promise<Descriptor>;
   /** Puts a stream whose digest is not known yet. */
   putStream(mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Descriptor>;

@@ -2,18 +2,21 @@
  * Writes an archive of images as a stream, with tar-stream: members are few and large, so its framing costs nothing, and
  * all it is weak at (names that are not UTF-8, xattrs, owners) does not occur. Equal members give equal bytes: no times,
  * no owners.
- * Invariant: no member is held in memory; a reader that is slow slows the writer.
+ * Invariant: one piece of a member is in memory at a time, and written before the next is asked for: a reader that is slow
+ * slows the writer, and a file takes all pieces from the same memory.
  */
-import { once } from 'node:events';
 import type { Pack } from 'tar-stream';
-import { cancelled, throwIfAborted } from '../../core/index.ts';
+import { throwIfAborted } from '../../core/index.ts';
+import { oneChunk } from '../../image/index.ts';
 import { writeChunks } from './output.ts';
+import { FileOutput } from './output-file.ts';
 
 export interface ArchiveMember {
   readonly name: string;
   /** Bytes. */
   readonly size: number;
-  readonly open: () => Promise<AsyncIterable<Uint8Array>>;
+  /** @param memory reused: a piece need not outlive the request for the next one */
+  readonly open: (memory: 'kept' | 'reused') => Promise<AsyncIterable<Uint8Array>>;
 }
 
 /** Writes a complete tar to `out`, which stays open. @throws TsbuildError `output-failed` when nobody reads on */
@@ -25,21 +28,12 @@ export async function writeArchive(
   // The default is the whole module both in Node and in the bundle; names are only in Node.
   const { default: tarStream } = await import('tar-stream');
   const pack = tarStream.pack();
-  pack.on('error', () => {
-    // Only our own destroy below makes it; the reason is thrown from here.
-  });
-  const stop = new AbortController();
-  const joined = AbortSignal.any([signal, stop.signal]);
-  const drained = writeChunks(pack as AsyncIterable<Uint8Array>, out, joined);
-  const added = addMembers(pack, members, joined);
+  pack.on('error', onlyDestroyed);
   try {
-    await Promise.race([drained, added]);
-    await Promise.all([drained, added]);
-  } catch (error) {
-    stop.abort(error);
-    pack.destroy(error instanceof Error ? error : new Error(String(error)));
-    await Promise.allSettled([drained]);
-    throw error;
+    const memory = out instanceof FileOutput ? 'reused' : 'kept';
+    await writeChunks(archiveBytes(pack, members, memory, signal), out, signal);
+  } finally {
+    pack.destroy();
   }
 }
 
@@ -48,43 +42,44 @@ export function memberOf(name: string, content: string | Uint8Array): ArchiveMem
   return { name, size: bytes.length, open: async () => oneChunk(bytes) };
 }
 
-async function addMembers(pack: Pack, members: Iterable<ArchiveMember>, signal: AbortSignal): Promise<void> {
-  const folders = new Set<string>();
-  for (const member of members) {
-    for (let at = member.name.indexOf('/'); at >= 0; at = member.name.indexOf('/', at + 1)) {
-      const folder = member.name.slice(0, at + 1);
-      if (!folders.has(folder)) pack.entry({ ...commonHeader, name: folder, type: 'directory', mode: 0o755 });
-      folders.add(folder);
-    }
-    throwIfAborted(signal);
-    await addMember(pack, member, signal);
-  }
-  pack.finalize();
-}
+/** Nothing but `destroy` makes an error of it; the reason is thrown by whoever found it. */
+function onlyDestroyed(): void {}
 
 const commonHeader = { mtime: new Date(0), uid: 0, gid: 0, uname: '', gname: '' } as const;
+const blockSize = 512;
 
-async function addMember(pack: Pack, { name, size, open }: ArchiveMember, signal: AbortSignal): Promise<void> {
-  const chunks = size === 0 ? nothing() : await open();
-  await new Promise<void>((resolve, reject) => {
-    const entry = pack.entry({ ...commonHeader, name, size, mode: 0o644, type: 'file' }, (error) =>
-      error ? reject(error) : resolve(),
-    );
-    entry.on('error', reject);
-    if (size === 0) return;
-    const feed = async (): Promise<void> => {
-      for await (const chunk of chunks) {
+/** Each thing that is given to the pack is taken out of it, framed, before the next is given. */
+async function* archiveBytes(
+  pack: Pack,
+  members: Iterable<ArchiveMember>,
+  memory: 'kept' | 'reused',
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const framed = pack[Symbol.asyncIterator]() as AsyncIterator<Uint8Array, Uint8Array>;
+  const next = async (): Promise<Uint8Array> => (await framed.next(undefined)).value;
+  const folders = new Set<string>();
+  for (const { name, size, open } of members) {
+    for (let at = name.indexOf('/'); at >= 0; at = name.indexOf('/', at + 1)) {
+      const folder = name.slice(0, at + 1);
+      if (folders.has(folder)) continue;
+      folders.add(folder);
+      pack.entry({ ...commonHeader, name: folder, type: 'directory', mode: 0o755 });
+      yield await next();
+    }
+    throwIfAborted(signal);
+    const entry = pack.entry({ ...commonHeader, name, size, mode: 0o644, type: 'file' });
+    entry.on('error', onlyDestroyed);
+    yield await next();
+    if (size > 0) {
+      for await (const piece of await open(memory)) {
         throwIfAborted(signal);
-        if (!entry.write(chunk)) await once(entry as unknown as NodeJS.EventEmitter, 'drain', { signal });
+        entry.write(piece);
+        yield await next();
       }
-      entry.end(null);
-    };
-    feed().catch((error: unknown) => reject(signal.aborted ? cancelled(signal) : error));
-  });
-}
-
-async function* nothing(): AsyncGenerator<Uint8Array> {}
-
-async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (bytes.byteLength > 0) yield bytes;
+    }
+    entry.end(null);
+    if (size % blockSize !== 0) yield await next();
+  }
+  pack.finalize();
+  yield await next();
 }

@@ -5,7 +5,7 @@
  * and an OCI layout for those with an image store of OCI manifests. Its layers are uncompressed unless asked otherwise, so
  * that loading it costs no inflating and its layers' digests are their diff IDs.
  * Invariants: what describes the archive comes before the blobs, so a reader of the stream knows what is coming; the same
- * images give the same bytes; every blob is verified as it is written.
+ * images give the same bytes; every blob is verified as it is written, if this process has not done so.
  */
 import { TsbuildError } from '../../core/index.ts';
 import {
@@ -219,7 +219,7 @@ function blobOf(store: Store, descriptor: Descriptor, signal: AbortSignal): Arch
   return {
     name: blobMember(descriptor.digest),
     size: descriptor.size,
-    open: () => store.open(descriptor, signal),
+    open: (memory) => (memory === 'reused' ? store.openPieces(descriptor, signal) : store.open(descriptor, signal)),
   };
 }
 

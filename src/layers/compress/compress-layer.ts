@@ -21,6 +21,7 @@ import {
   layerCompression,
   layerMediaType,
 } from '../../image/index.ts';
+import { EarlyWriteback } from '../native/early-writeback.ts';
 import { blobMissing, storeFailure } from '../store/failures.ts';
 import type { StoreParts } from '../store/store-parts.ts';
 import type { EnsureBlob, LayerRef } from '../types.ts';
@@ -179,6 +180,8 @@ async function writeSegments(
 ): Promise<Digest> {
   const hasher = createDigestHasher();
   const output = await openDraft(draft);
+  const writeback = new EarlyWriteback(output.fd);
+  let written = 0;
   const write = async (bytes: Uint8Array): Promise<void> => {
     hasher.update(bytes);
     try {
@@ -186,6 +189,8 @@ async function writeSegments(
     } catch (error) {
       throw storeFailure(error, `cannot write ${draft}`);
     }
+    written += bytes.byteLength;
+    writeback.reached(written);
   };
   // One listener per segment that is underway is no leak.
   setMaxListeners(0, signal);

@@ -38,6 +38,12 @@ export interface BlobsParts {
   readonly downloads: Downloads;
 }
 
+interface ReadOptions {
+  readonly isVerified: boolean;
+  /** Reused: a piece is what it is until the next one is asked for. */
+  readonly memory: 'kept' | 'reused';
+}
+
 export class Blobs {
   readonly #parts: BlobsParts;
   readonly #writing = new Map<Digest, Promise<unknown>>();
@@ -112,7 +118,7 @@ export class Blobs {
   /** Whether the blob is here and its bytes have its digest. One whose bytes have not is dropped. */
   async isSound(digest: Digest, signal: AbortSignal): Promise<boolean> {
     try {
-      for await (const _chunk of this.#verified(this.path(digest), digest, signal));
+      for await (const _chunk of this.#pieces(digest, signal));
       return true;
     } catch (error) {
       if (isTsbuildError(error) && (error.code === 'blob-damaged' || error.code === 'blob-missing')) return false;
@@ -158,16 +164,24 @@ export class Blobs {
    * The bytes of a blob, verified as they pass: the last chunk is followed by an error when they are wrong.
    * @throws TsbuildError `blob-missing`, `blob-damaged`, `blob-mismatch` (the descriptor's size is not the blob's)
    */
-  async open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    return this.#open(descriptor, signal, { isVerified: false, memory: 'kept' });
+  }
+
+  /** Like `open`, in memory that is used again, and not verified once more when this process has done that. */
+  openPieces(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    return this.#open(descriptor, signal, { isVerified: this.isTrusted(descriptor.digest), memory: 'reused' });
+  }
+
+  async #open(descriptor: Descriptor, signal: AbortSignal, options: ReadOptions): Promise<AsyncIterable<Uint8Array>> {
     const { digest } = descriptor;
     await this.#parts.pending.finished(digest);
-    const path = this.path(digest);
-    const actual = statSync(path, { throwIfNoEntry: false })?.size;
+    const actual = sizeOf(this.path(digest));
     if (actual === undefined)
       throw this.#noticeLoss(digest) ? blobDamaged(digest, 'found by another process') : blobMissing(digest);
-    if (actual === descriptor.size) return this.#verified(path, digest, signal);
+    if (actual === descriptor.size) return this.#pieces(digest, signal, options);
     // A hostile descriptor must not make us drop a sound blob: only the digest tells whether the file is damaged.
-    for await (const _chunk of this.#verified(path, digest, signal));
+    for await (const _chunk of this.#pieces(digest, signal));
     throw sizeMismatch(digest, descriptor.size, actual);
   }
 
@@ -200,27 +214,42 @@ export class Blobs {
   }
 
   /** The file is opened by the first chunk: a stream nobody reads leaves nothing open. */
-  async *#verified(path: string, digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#pieces(
+    digest: Digest,
+    signal: AbortSignal,
+    {
+      isVerified = false,
+      memory = 'reused',
+    }: { readonly isVerified?: boolean; readonly memory?: 'kept' | 'reused' } = {},
+  ): AsyncGenerator<Uint8Array> {
+    const path = this.path(digest);
     const file = openForReading(path, digest);
     const { ino, size } = fstatSync(file);
-    const hasher = createDigestHasher(digestAlgorithm(digest));
+    const hasher = isVerified ? undefined : createDigestHasher(digestAlgorithm(digest));
+    const length = Math.min(chunkSize, size);
+    // Fresh memory for each piece costs more than to read it. Two: one is read while the other is hashed and used.
+    const rooms = memory === 'reused' ? [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)] : [];
+    const read = async (): Promise<Buffer> => {
+      const room = rooms.shift() ?? Buffer.allocUnsafeSlow(Math.min(length, size - position));
+      if (memory === 'reused') rooms.push(room);
+      return readPiece(file, position, room.subarray(0, size - position), path);
+    };
     let position = 0;
-    // The next piece is read while this one is hashed and used.
-    let reading = readPiece(file, position, size, path);
+    let reading = read();
     try {
       for (;;) {
         throwIfAborted(signal);
         const chunk = await reading;
         if (chunk.length === 0) break;
         position += chunk.length;
-        reading = readPiece(file, position, size, path);
+        reading = read();
         reading.catch(() => {
           // Thrown when its turn comes, if it does.
         });
-        hasher.update(chunk);
+        hasher?.update(chunk);
         yield chunk;
       }
-      if (hasher.digest() !== digest) {
+      if (position !== size || (hasher !== undefined && hasher.digest() !== digest)) {
         this.drop(digest, ino);
         throw blobDamaged(digest, `its ${size} bytes have another digest`);
       }
@@ -285,9 +314,8 @@ function openForReading(path: string, digest: Digest): number {
   }
 }
 
-/** The next bytes of a file, none at its end. A new buffer each time: whoever uses one may keep it a while. */
-async function readPiece(file: number, position: number, size: number, path: string): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, size - position));
+/** The next bytes of a file, none at its end. */
+async function readPiece(file: number, position: number, buffer: Buffer, path: string): Promise<Buffer> {
   try {
     const read =
       buffer.length <= smallRead

@@ -75,10 +75,19 @@ export class LocalStore implements Store {
   }
 
   async open(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    await this.#restoreBlob(descriptor, signal);
+    return this.#parts.blobs.open(descriptor, signal);
+  }
+
+  async openPieces(descriptor: Descriptor, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    await this.#restoreBlob(descriptor, signal);
+    return this.#parts.blobs.openPieces(descriptor, signal);
+  }
+
+  async #restoreBlob(descriptor: Descriptor, signal: AbortSignal): Promise<void> {
     if (layerCompression(descriptor.mediaType) === 'uncompressed' && !this.hasBlob(descriptor.digest)) {
       await this.restore({ diffId: descriptor.digest, blob: descriptor }, signal);
     }
-    return this.#parts.blobs.open(descriptor, signal);
   }
 
   async restore(layer: LayerRef, signal: AbortSignal): Promise<boolean> {

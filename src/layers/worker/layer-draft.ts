@@ -5,6 +5,7 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { createDigestHasher, type Digest, type DigestHasher } from '../../image/index.ts';
 import { native } from '../native/addon.ts';
+import { EarlyWriteback } from '../native/early-writeback.ts';
 import { encodeHeader, endOfArchive, type HeaderFields } from '../tar/tar-encoder.ts';
 import { blockSize, paddingOf } from '../tar/tar-format.ts';
 import type { JobControl } from './job-control.ts';
@@ -12,11 +13,6 @@ import { layerFailure } from './system-error.ts';
 
 /** Bytes. */
 export const draftBufferSize = 1024 * 1024;
-
-/**
- * Bytes after which the disk begins to write what is there: most of a large layer is on it when somebody waits for that.
- */
-const writebackSize = 16 * 1024 * 1024;
 
 /**
  * Bytes of a content below which its holes are read as the zeros they are: to find the next one, tmpfs looks at every page
@@ -29,10 +25,9 @@ export class LayerDraft {
   readonly #hash: DigestHasher = createDigestHasher();
   readonly #control: JobControl;
   readonly #fd: number;
+  readonly #writeback: EarlyWriteback;
   #used = 0;
   #size = 0;
-  /** Bytes that the disk was told of. */
-  #begun = 0;
 
   /**
    * @param path must not exist
@@ -41,6 +36,7 @@ export class LayerDraft {
   constructor(path: string, control: JobControl, buffer: Buffer = Buffer.allocUnsafe(draftBufferSize)) {
     this.#buffer = buffer;
     this.#fd = openNew(path);
+    this.#writeback = new EarlyWriteback(this.#fd);
     this.#control = control;
   }
 
@@ -172,10 +168,7 @@ export class LayerDraft {
     for (let done = 0; done < filled.length; ) done += writeSync(this.#fd, filled, done);
     this.#size += filled.length;
     this.#used = 0;
-    if (this.#size - this.#begun >= writebackSize) {
-      native.startWriteback(this.#fd, this.#begun, this.#size - this.#begun);
-      this.#begun = this.#size;
-    }
+    this.#writeback.reached(this.#size);
     this.#control.written?.(this.#size);
   }
 }
