@@ -130,6 +130,8 @@ export interface ProvenanceRequest {
   readonly reproducible: boolean;
   /** Left out of folders and tars of files, and no reason to give an OCI layout an index. */
   readonly inlineOnly: boolean;
+  /** The git work tree that the build context lies in is told of. */
+  readonly vcs: boolean;
   /** An incomplete list of what the build read is an error. */
   readonly completeMaterials: boolean;
   /** In folders and tars of files. */

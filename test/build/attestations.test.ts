@@ -1,6 +1,6 @@
 /** Provenance of an image: what it says, where it stands, and that the image itself does not notice. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readAttested, type Statement } from '../support/attested-images.ts';
 import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
@@ -412,6 +412,46 @@ describe('sources from elsewhere', () => {
       buildkit_completeness: { request: true, resolvedDependencies: true },
     });
     expect(JSON.stringify(predicate)).not.toContain('pass-4711');
+  });
+});
+
+describe('the work tree a context lies in', () => {
+  const place = temporaryFolder('attested-work-tree', 0o755);
+  const git = (cwd: string, ...args: string[]) =>
+    execFileSync('git', ['-C', cwd, ...args], { encoding: 'utf8' }).trim();
+  const vcsOf = async (context: string, env: Record<string, string> = {}) => {
+    await work.build(context, ['-t', 'vcs', '--provenance=mode=min'], { env });
+    return statementOf('docker.io/library/vcs:latest').predicate.runDetails.metadata.buildkit_metadata.vcs;
+  };
+  let commit: string;
+
+  beforeAll(() => {
+    const files = { 'app/Dockerfile': 'FROM scratch\nCOPY Dockerfile /\n' };
+    commit = makeRepository(place, place.path, 'bare.git', files).commit;
+    git(place.join('work-bare.git'), 'remote', 'add', 'origin', 'https://user:pass-0815@git.example/a/b.git');
+  });
+  afterAll(async () => {
+    await place[Symbol.asyncDispose]();
+  });
+
+  test('is told with the address and the commit that is checked out', async () => {
+    const told = { 'localdir:context': 'app', 'localdir:dockerfile': 'app', source: 'https://git.example/a/b.git' };
+    const repository = place.join('work-bare.git');
+    expect(await vcsOf(`${repository}/app`)).toEqual({ ...told, revision: commit });
+    git(repository, 'pack-refs', '--all');
+    git(repository, 'worktree', 'add', '-q', place.join('second'), 'next');
+    const revision = git(repository, 'rev-parse', 'next');
+    expect(await vcsOf(`${place.path}/second/app`)).toEqual({ ...told, revision });
+  });
+
+  test('is not told without one, nor when it is not to be', async () => {
+    expect(await vcsOf(`${place.join('work-bare.git')}/app`, { BUILDX_GIT_INFO: 'false' })).toBeUndefined();
+    const other = work.context('no-git', { Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' });
+    expect(await vcsOf(other)).toBeUndefined();
+    // A link to a secret of the machine, where a branch should be.
+    mkdirSync(`${other}/.git`);
+    writeFileSync(`${other}/.git/HEAD`, 'ref: refs/heads/../../../secret\n');
+    expect(await vcsOf(other)).toEqual({ 'localdir:context': '.', 'localdir:dockerfile': '.' });
   });
 });
 

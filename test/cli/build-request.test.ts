@@ -273,6 +273,7 @@ describe('a flag', () => {
     builderVersion: versionNumber,
     reproducible: false,
     inlineOnly: false,
+    vcs: true,
     completeMaterials: false,
     fileName: 'provenance.json',
   };

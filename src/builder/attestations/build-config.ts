@@ -17,6 +17,7 @@ import {
   type PlannedStage,
   type RunOperation,
   type Step,
+  scriptFolder,
   type TreeSource,
 } from '../plan/index.ts';
 import type { StageResult } from '../solve/index.ts';
@@ -188,18 +189,19 @@ class Graph {
     inputOf: (output: Output) => number,
     platform: Platform,
   ): unknown {
+    let agents = 0;
     const others = mounts.flatMap((mount) => {
       const input = mount.kind === 'bind' || mount.kind === 'cache' ? inputOf(this.#tree(mount.source, platform)) : -1;
-      return mountForm(mount, input);
+      return mountForm(mount, input, mount.kind === 'ssh' ? agents++ : 0);
     });
+    if (script) others.push({ input: inputOf(this.#script(script)), dest: scriptFolder, output: -1, readonly: true });
     const secretenv = mounts.flatMap((mount) =>
       mount.kind === 'secret' && mount.env !== undefined
         ? [{ ID: mount.id, name: mount.env, ...(!mount.required && { optional: true }) }]
         : [],
     );
     return {
-      // A heredoc with a shebang is a file that is run; here it is what it says.
-      meta: { args: script ? [...args, script.text] : args, env, cwd, ...(user !== '' && { user }) },
+      meta: { args, env, cwd, ...(user !== '' && { user }) },
       mounts: [{ input: root, dest: '/', output: 0 }, ...others],
       ...(network !== 'default' && { network: network === 'host' ? 1 : 2 }),
       ...(security === 'insecure' && { security: 1 }),
@@ -207,12 +209,16 @@ class Graph {
     };
   }
 
+  /** A heredoc with a shebang is a file that is run. */
+  #script({ name, text }: NonNullable<RunOperation['script']>): string {
+    const mkfile = { path: `/${name}`, mode: 0o755, data: base64(text), timestamp: -1 };
+    const action = { input: -1, secondaryInput: -1, output: 0, Action: { mkfile } };
+    return this.#add({ Op: { file: { actions: [action] } }, constraints: {} }, []);
+  }
+
   #copy(step: CopyStep, root: number, inputOf: (output: Output) => number, platform: Platform): unknown {
     const { destination, files, patterns, chown, chmod, excludes } = step;
-    const how = {
-      ...(chown !== undefined && { owner: chown }),
-      ...(chmod === undefined ? { mode: -1 } : { modeStr: chmod }),
-    };
+    const owner = chown === undefined ? {} : { owner: ownerForm(chown, Math.max(root, 0)) };
     const copies = patterns.map(({ text }) => {
       const isRemote = step.add && isAddress(text);
       const from = isRemote
@@ -221,7 +227,8 @@ class Graph {
       const copy = {
         src: isRemote ? '/' : text,
         dest: destination,
-        ...how,
+        ...owner,
+        ...(chmod === undefined ? { mode: -1 } : { modeStr: chmod }),
         followSymlink: true,
         dirCopyContents: true,
         ...(step.add && { attemptUnpackDockerCompatibility: true }),
@@ -234,7 +241,8 @@ class Graph {
     });
     const made = files.map(({ name, text }) => {
       const path = destination.endsWith('/') ? `${destination}${name}` : destination;
-      return { secondaryInput: -1, Action: { mkfile: { path, ...how, data: base64(text), timestamp: -1 } } };
+      const mode = /^[0-7]+$/.test(chmod ?? '') ? Number.parseInt(chmod ?? '', 8) : 0o644;
+      return { secondaryInput: -1, Action: { mkfile: { path, mode, data: base64(text), ...owner, timestamp: -1 } } };
     });
     // One after the other: each works on what the one before it made, which has its number behind the inputs'.
     const actions = [...copies, ...made];
@@ -254,15 +262,29 @@ class Graph {
 }
 
 function mkdirAction({ path, user }: MakeDirectory, input: number): unknown {
-  const mkdir = { path, mode: 0o755, makeParents: true, ...(user !== '' && { owner: user }), timestamp: -1 };
+  const mkdir = {
+    path,
+    mode: 0o755,
+    makeParents: true,
+    ...(user !== '' && { owner: ownerForm(user, Math.max(input, 0)) }),
+    timestamp: -1,
+  };
   return { input, secondaryInput: -1, output: 0, Action: { mkdir } };
+}
+
+/** `user:group`. @param input whose files say which IDs the names have */
+function ownerForm(text: string, input: number): unknown {
+  const [user = '', group = user] = text.split(':');
+  const form = (name: string) =>
+    /^\d+$/.test(name) ? { User: { byId: Number(name) } } : { User: { byName: { name, input } } };
+  return { user: form(user), group: form(group) };
 }
 
 const mountTypes = { secret: 1, ssh: 2, cache: 3, tmpfs: 4 } as const;
 const sharings = { shared: 0, private: 1, locked: 2 } as const;
 
-/** A secret that is a variable alone is no mount. */
-function mountForm(mount: PlannedMount, input: number): unknown[] {
+/** A secret that is a variable alone is no mount. @param agents mounted before it */
+function mountForm(mount: PlannedMount, input: number, agents: number): unknown[] {
   const place = (dest: string, type?: number) => ({ input, dest, output: -1, ...(type && { mountType: type }) });
   const selected = (path: string) => (path === '/' ? {} : { selector: path });
   switch (mount.kind) {
@@ -281,7 +303,9 @@ function mountForm(mount: PlannedMount, input: number): unknown[] {
       if (mount.target === undefined) return [];
       return [{ ...place(mount.target, mountTypes.secret), secretOpt: accessForm(mount) }];
     case 'ssh':
-      return [{ ...place(mount.target ?? '', mountTypes.ssh), SSHOpt: accessForm(mount) }];
+      return [
+        { ...place(mount.target ?? `/run/buildkit/ssh_agent.${agents}`, mountTypes.ssh), SSHOpt: accessForm(mount) },
+      ];
     default:
       return assertNever(mount);
   }

@@ -3,16 +3,18 @@
  * Invariant: nothing in it depends on the machine but the platform, the times and the ID of the build.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import { dirname, resolve } from 'node:path';
 import { canonicalJson, hostPlatform, TsbuildError } from '../../core/index.ts';
 import { formatPlatform } from '../../image/index.ts';
 import type { ParsedDockerfile } from '../dockerfile/index.ts';
 import { rfc3339 } from '../rfc3339.ts';
 import type { StageResult } from '../solve/index.ts';
-import type { BuiltImage, ProvenanceRequest } from '../types.ts';
+import type { BuildRequest, BuiltImage, ProvenanceRequest } from '../types.ts';
 import { buildConfig } from './build-config.ts';
 import { entryPoint, parametersOf } from './parameters.ts';
 import { type SourceFacts, type Sources, sourcesOf } from './sources.ts';
 import type { Attestation } from './statements.ts';
+import { workTreeFacts } from './work-tree.ts';
 
 /** The structure of what follows, not who built. */
 const buildType = 'https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md';
@@ -82,6 +84,7 @@ function slsaPredicate(facts: ProvenanceFacts, wanted: ProvenanceRequest, source
   const { mode, builderId, builderVersion, reproducible } = wanted;
   const { parameters, isComplete } = parametersOf(request, plan, sources, mode);
   const config = mode === 'max' ? buildConfig(request, parsed, plan, results) : undefined;
+  const vcs = wanted.vcs ? vcsOf(facts.request) : {};
   const isWhole = sources.locals.length === 0;
   const info = { filename: entryPoint(request), language: 'Dockerfile', data: base64(parsed.text) };
   return {
@@ -104,8 +107,8 @@ function slsaPredicate(facts: ProvenanceFacts, wanted: ProvenanceRequest, source
         startedOn: run.startedOn,
         finishedOn: run.finishedOn,
         buildkit_metadata: config
-          ? { source: { locations: config.locations, infos: [info] }, layers: config.layers }
-          : {},
+          ? { ...vcs, source: { locations: config.locations, infos: [info] }, layers: config.layers }
+          : vcs,
         ...(isWhole && !usesNetwork(facts) && { buildkit_hermetic: true }),
         buildkit_completeness: { request: isComplete, resolvedDependencies: isWhole },
         ...(reproducible && { buildkit_reproducible: true }),
@@ -145,6 +148,14 @@ function slsa02Of({ buildDefinition, runDetails }: Predicate): object {
       ...(metadata.buildkit_hermetic && { 'https://mobyproject.org/buildkit@v1#hermetic': true }),
     },
   };
+}
+
+/** A hint, as buildx gives it for a folder of this machine. */
+function vcsOf({ context, dockerfile }: BuildRequest): { readonly vcs?: Readonly<Record<string, string>> } {
+  if (context.kind !== 'directory') return {};
+  const isFile = dockerfile !== undefined && dockerfile !== '-' && !/^https?:/.test(dockerfile);
+  const vcs = workTreeFacts(context.path, isFile ? dirname(resolve(dockerfile)) : context.path);
+  return Object.keys(vcs).length === 0 ? {} : { vcs };
 }
 
 function usesNetwork({ plan }: ProvenanceFacts): boolean {

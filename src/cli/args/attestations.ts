@@ -4,6 +4,7 @@ import type { AttestationRequest, ProvenanceRequest, SbomRequest } from '../../b
 import { versionNumber } from '../commands/version.ts';
 import { parseKeyValues } from './csv.ts';
 import { invalidFlag, knownKey, oneOf, type ParsedFlags, parseBoolean } from './flag.ts';
+import type { Environment } from './secrets.ts';
 
 interface Attestation {
   /** For messages. */
@@ -24,7 +25,7 @@ const slsaVersions = ['v1', 'v0.2'] as const;
 const defaultGenerator = 'docker/buildkit-syft-scanner:stable-1';
 
 /** Undefined when none is asked for, or each was switched off. @throws TsbuildError `flag-invalid` */
-export function parseAttestations(flags: ParsedFlags): AttestationRequest | undefined {
+export function parseAttestations(flags: ParsedFlags, env: Environment): AttestationRequest | undefined {
   const wanted = new Map<AttestationType, Attestation | undefined>();
   for (const text of flags.all('attest')) {
     const { type, ...options } = optionsOf('--attest', text);
@@ -45,7 +46,7 @@ export function parseAttestations(flags: ParsedFlags): AttestationRequest | unde
   }
   const [provenance, sbom] = [wanted.get('provenance'), wanted.get('sbom')];
   if (!provenance && !sbom) return undefined;
-  return { ...(provenance && { provenance: provenanceOf(provenance) }), ...(sbom && { sbom: sbomOf(sbom) }) };
+  return { ...(provenance && { provenance: provenanceOf(provenance, env) }), ...(sbom && { sbom: sbomOf(sbom) }) };
 }
 
 function unlessDisabled(flag: string, type: AttestationType, given: Record<string, string>): Attestation | undefined {
@@ -56,7 +57,7 @@ function unlessDisabled(flag: string, type: AttestationType, given: Record<strin
   return { flag, options };
 }
 
-function provenanceOf({ flag, options }: Attestation): ProvenanceRequest {
+function provenanceOf({ flag, options }: Attestation, env: Environment): ProvenanceRequest {
   const on = (key: string): boolean => parseBoolean(`${flag} ${key}`, options[key] ?? 'false');
   const fileName = posix.basename(options.filename ?? 'provenance.json');
   if (['', '.', '..'].includes(fileName)) {
@@ -73,6 +74,7 @@ function provenanceOf({ flag, options }: Attestation): ProvenanceRequest {
     builderVersion: versionNumber,
     reproducible: on('reproducible'),
     inlineOnly: on('inline-only'),
+    vcs: !/^(?:0|f|false)$/i.test(env.BUILDX_GIT_INFO ?? ''),
     completeMaterials: on('complete-materials'),
     fileName,
   };

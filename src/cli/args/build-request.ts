@@ -84,7 +84,7 @@ export async function readBuildFlags(
   const epoch = sourceDateEpoch(buildArgs, around.env);
   if (epoch !== undefined) buildArgs.SOURCE_DATE_EPOCH = String(epoch);
   else if (around.env.SOURCE_DATE_EPOCH === 'context') buildArgs.SOURCE_DATE_EPOCH ??= 'context';
-  const attestations = parseAttestations(flags);
+  const attestations = parseAttestations(flags, around.env);
   const request: BuildRequest = {
     context: parseContext(contextText, around.stdin),
     ...(dockerfile !== undefined && { dockerfile }),
