@@ -61,7 +61,7 @@ export function attestationEntry({ mediaType, digest, size }: Descriptor, image:
     mediaType,
     digest,
     size,
-    annotations: { [referenceDigest]: image, [referenceType]: 'attestation-manifest' },
     platform: { architecture: 'unknown', os: 'unknown' },
+    annotations: { [referenceDigest]: image, [referenceType]: 'attestation-manifest' },
   };
 }

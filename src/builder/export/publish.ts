@@ -63,13 +63,18 @@ export async function publishImage(store: Store, target: Descriptor, options: Pu
           signal: inner,
         });
         const added = annotationsFor(annotations, 'manifest-descriptor', platform);
+        if (image === child && Object.keys(added).length === 0) return child;
         return { ...child, ...image, ...annotationsMember(child.annotations, added) };
       }),
     );
     const manifests = await withAttestations(store, document.manifests, published, options);
     const mediaType = options.ociMediaTypes === false ? mediaTypes.dockerIndex : document.mediaType;
-    const added = annotationsMember(document.annotations, annotationsFor(annotations, 'index'));
-    return store.putBytes(mediaType, serializeManifest({ ...document, mediaType, manifests, ...added }));
+    const added = annotationsFor(annotations, 'index');
+    const isSame = manifests.every((child, place) => child === document.manifests[place]);
+    // Whoever wrote it may have said more, or in another order: what has its digest keeps its bytes.
+    if (isSame && mediaType === document.mediaType && Object.keys(added).length === 0) return target;
+    const said = annotationsMember(document.annotations, added);
+    return store.putBytes(mediaType, serializeManifest({ ...document, mediaType, manifests, ...said }));
   }
   const published = await publishManifest(store, document, options);
   return published === document ? target : store.putBytes(published.mediaType, serializeManifest(published));
