@@ -50,7 +50,7 @@ export async function build(asked: BuildRequest, ports: BuildPorts): Promise<Bui
   const attesting =
     attestations &&
     (await import('./attestations/index.ts').then(({ beginAttesting }) =>
-      beginAttesting(attestations, { request, parsed, context: contexts.context, started }, ports),
+      beginAttesting(attestations, { request, parsed, plans, context: contexts.context, started }, ports),
     ));
   await using sandbox = new BuildSandbox(request, ports, plans, (attesting?.commands ?? 0) * plans.length);
   await using agents = await openAgents(request.ssh);

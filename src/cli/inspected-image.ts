@@ -1,5 +1,5 @@
 /** An image in the shape docker inspect has, with what tsbuild knows besides. */
-import { familiarReference, formatPlatform, parseReference, repositoryName } from '../image/index.ts';
+import { familiarReference, formatPlatform, isPlatformImage, parseReference, repositoryName } from '../image/index.ts';
 import type { ImageView } from './stored-image.ts';
 
 export type InspectedImage = ReturnType<typeof describeImage>;
@@ -23,7 +23,9 @@ export function describeImage(view: ImageView, names: readonly string[]) {
     RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
     Descriptor: target,
     ...(index && {
-      Platforms: index.manifests.flatMap((item) => (item.platform ? [formatPlatform(item.platform)] : [])),
+      Platforms: index.manifests
+        .filter(isPlatformImage)
+        .flatMap((item) => (item.platform ? [formatPlatform(item.platform)] : [])),
     }),
     Manifest: { Digest: view.descriptor.digest, MediaType: manifest.mediaType, Layers: manifest.layers },
   };

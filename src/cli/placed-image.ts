@@ -41,7 +41,7 @@ export async function viewPlacedImage(
   requireImage(document, name === '' ? source.name : name);
   const config = parseImageConfig(await readBlob(source, document.config, signal));
   const size = document.layers.reduce((sum, layer) => sum + layer.size, document.config.size);
-  return { target, index, descriptor, manifest: document, config, size };
+  return { source, target, index, descriptor, manifest: document, config, size };
 }
 
 function nestedTooDeep(place: string): TsbuildError {

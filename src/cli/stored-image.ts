@@ -1,6 +1,7 @@
 /** What the store knows of an image, gathered for lists, inspection and publishing. */
 import { TsbuildError } from '../core/index.ts';
 import {
+  type BlobSource,
   type Descriptor,
   type Digest,
   type ImageConfig,
@@ -19,6 +20,8 @@ import {
 import type { LayerRef, Store } from '../layers/index.ts';
 
 export interface ImageView {
+  /** Where it was read. */
+  readonly source: BlobSource;
   readonly target: Descriptor;
   /** Present when the name stands for an index. */
   readonly index: ImageIndex | undefined;
@@ -110,7 +113,7 @@ async function viewManifest(
   requireImage(manifest, where.descriptor.digest);
   const config = parseImageConfig(await readBlob(store, manifest.config, signal));
   const size = manifest.layers.reduce((sum, layer) => sum + layer.size, manifest.config.size);
-  return { ...where, manifest, config, size };
+  return { ...where, source: store, manifest, config, size };
 }
 
 function score(platform: Platform, descriptor: Descriptor): number {

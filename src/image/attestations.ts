@@ -14,6 +14,14 @@ const referenceType = 'vnd.docker.reference.type';
 const referenceDigest = 'vnd.docker.reference.digest';
 const predicateAnnotation = 'in-toto.io/predicate-type';
 
+/** Bytes a statement may have: bills of materials name every file. */
+export const largestStatement = 128 * 1024 * 1024;
+
+/** What a layer of an attestation manifest says it is; undefined when it is no in-toto statement. */
+export function predicateTypeOf({ mediaType, annotations = {} }: Descriptor): string | undefined {
+  return mediaType === mediaTypes.inToto ? annotations[predicateAnnotation] : undefined;
+}
+
 /** The image of the index that a descriptor's manifest says something about; undefined when it is no attestation manifest. */
 export function attestedDigest({ annotations = {} }: Descriptor): Digest | undefined {
   const digest = annotations[referenceDigest];

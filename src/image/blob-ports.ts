@@ -66,13 +66,19 @@ const smallBlobLimit = 16 * 1024 * 1024;
 
 /**
  * Reads a small blob whole.
- * @throws TsbuildError `config-invalid` when its descriptor claims more than 16 MiB, before a byte is asked for
+ * @param limit bytes
+ * @throws TsbuildError `config-invalid` when its descriptor claims more, before a byte is asked for
  */
-export async function readBlob(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): Promise<Buffer> {
-  if (descriptor.size > smallBlobLimit) {
+export async function readBlob(
+  source: BlobSource,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+  limit = smallBlobLimit,
+): Promise<Buffer> {
+  if (descriptor.size > limit) {
     throw new TsbuildError({
       code: 'config-invalid',
-      message: `${source.name}: ${descriptor.digest} is to be read whole and has ${descriptor.size} bytes; ${smallBlobLimit} are allowed`,
+      message: `${source.name}: ${descriptor.digest} is to be read whole and has ${descriptor.size} bytes; ${limit} are allowed`,
       hint: 'No honest image has such a configuration: do not use it.',
     });
   }

@@ -79,6 +79,11 @@ describe('a bill of materials', () => {
     ]);
   });
 
+  test('is printed by inspect', async () => {
+    const { text } = await work.tsbuild(['inspect', '-f', '{{len .SBOM.SPDX.files}} {{.Platforms}}', 'app:1']);
+    expect(text).toMatch(/^3 \["linux\/[a-z0-9]+"\]\n$/);
+  });
+
   test('is made once for the same image, and the scanner runs as root where its image says', async () => {
     const other = work.context('other', { Dockerfile: 'FROM scratch\nCOPY one /\n', one: '2' });
     const first = await work.build(other, ['-t', 'other', '--sbom', scanner]);

@@ -100,6 +100,26 @@ describe('an index', () => {
     expect((await must('pull', '--platform', 'linux/arm64', name('other/app:small'))).code).toBe(0);
   });
 
+  test('keeps what is said of the images it has, behind them, and of no others', async () => {
+    for (const arch of ['amd64', 'arm64']) {
+      const words = ['-q', '--platform', `linux/${arch}`, '-t', name(`said/app:${arch}`), '--provenance=mode=min'];
+      await must(...words, '--push', 'context');
+    }
+    const kinds = async (tag: string) => {
+      const { text } = await must('index', 'inspect', name(`said/app:${tag}`));
+      return text.match(/(linux\/\w+|attestation-manifest)/g);
+    };
+    await must('index', 'create', name('said/app:all'), name('said/app:amd64'), name('said/app:arm64'));
+    const said = 'attestation-manifest';
+    expect(await kinds('all')).toEqual(['linux/amd64', 'linux/arm64', said, said]);
+    await must('index', 'filter', name('said/app:all'), '--platform', 'linux/arm64', '-t', name('said/app:small'));
+    expect(await kinds('small')).toEqual(['linux/arm64', said]);
+    const other = ['-q', '--platform', 'linux/amd64', '-t', name('said/app:other'), '--label', 'other=1', '--push'];
+    await must(...other, 'context');
+    await must('index', 'append', name('said/app:all'), name('said/app:other'));
+    expect(await kinds('all')).toEqual(['linux/amd64', 'linux/arm64', said]);
+  });
+
   test('is pulled for one platform, or for all', async () => {
     const elsewhere = (...args: string[]) => mustTsbuild(args, { home: folder.join('elsewhere') });
     await elsewhere('pull', '--platform', 'linux/arm64', name('team/app:all'));

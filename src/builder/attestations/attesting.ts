@@ -8,13 +8,14 @@ import type { ParsedDockerfile } from '../dockerfile/index.ts';
 import type { Plan } from '../plan/index.ts';
 import type { SolveEnvironment, StageResult } from '../solve/index.ts';
 import type { AttestationRequest, BuildPorts, BuildRequest, BuiltImage, ResolvedImage } from '../types.ts';
-import { buildRun, provenanceOf } from './provenance.ts';
+import { buildRun, provenanceOf, requireComplete } from './provenance.ts';
 import { resolveScanner, scanImage } from './scan-image.ts';
 import { type Attestation, imageSubjects, putStatements, statementOf } from './statements.ts';
 
 export interface AttestingFacts {
   readonly request: BuildRequest;
   readonly parsed: ParsedDockerfile;
+  readonly plans: readonly Plan[];
   readonly context: (name: string | undefined) => Promise<BuildContext>;
   /** When the build began: milliseconds since 1970. */
   readonly started: number;
@@ -38,12 +39,13 @@ interface AttestedImage {
 
 type Ports = Pick<BuildPorts, 'store' | 'baseImages' | 'now' | 'signal'>;
 
-/** Before anything is built: it is known then whether there is a scanner. */
+/** Before anything is built: it is known then whether there is a scanner. @throws TsbuildError `attestation-failed` */
 export async function beginAttesting(
   wanted: AttestationRequest,
   facts: AttestingFacts,
   ports: Ports,
 ): Promise<Attesting> {
+  if (wanted.provenance?.completeMaterials) for (const plan of facts.plans) requireComplete(facts.request, plan);
   const scanner = wanted.sbom && (await resolveScanner(wanted.sbom, facts.request, ports));
   return new Attesting(wanted, facts, ports, scanner);
 }
@@ -79,11 +81,12 @@ export class Attesting {
     this.#images.push({ ...made, scans: wanted && scanner ? await scanImage({ ...facts, wanted, scanner }) : [] });
   }
 
-  /** @throws TsbuildError `attestation-failed` */
   async finish(): Promise<Attested> {
     const { request, started } = this.#facts;
     const { store, now } = this.#ports;
     const made = this.#images.map(({ image }) => image);
+    const named = request.exports.flatMap(({ names = [] }) => names);
+    const names = request.tags.length > 0 ? request.tags : [...new Set(named)];
     const run = buildRun(request.sourceDateEpoch, started, now(), made);
     const beside = { fetched: this.#fetched, ...(this.#scanner && { images: [this.#scanner] }) };
     const attestations = new Map<BuiltImage, readonly Attestation[]>();
@@ -94,7 +97,7 @@ export class Attesting {
       const origin = wanted && (await provenanceOf({ ...this.#facts, ...beside, plan, results, run }, wanted));
       if (origin) provenance.set(image, origin.old);
       const said = origin ? [...scans, origin.attestation] : scans;
-      const subjects = imageSubjects(request.tags, image.manifest.digest, image.platform);
+      const subjects = imageSubjects(names, image.manifest.digest, image.platform);
       const statements = said.map((one) => statementOf(one, subjects));
       entries.push(await putStatements(store, image.manifest, statements, { isArtifact: true }));
       attestations.set(image, said);

@@ -4,7 +4,7 @@
  * layers they made. tsbuild's own steps are told in these words; it has no LLB behind them.
  * Invariant: a step comes after all it reads from, the last one is the result; no value of a secret is known here.
  */
-import { assertNever, type SourceLocation } from '../../core/index.ts';
+import { assertNever, redactText, type SourceLocation } from '../../core/index.ts';
 import { type Descriptor, type Platform, toOciLayerType } from '../../image/index.ts';
 import type { LayerRef } from '../../layers/index.ts';
 import type { ParsedDockerfile } from '../dockerfile/index.ts';
@@ -201,7 +201,7 @@ class Graph {
         : [],
     );
     return {
-      meta: { args, env, cwd, ...(user !== '' && { user }) },
+      meta: { args, env: env.map(redactText), cwd, ...(user !== '' && { user }) },
       mounts: [{ input: root, dest: '/', output: 0 }, ...others],
       ...(network !== 'default' && { network: network === 'host' ? 1 : 2 }),
       ...(security === 'insecure' && { security: 1 }),

@@ -7,6 +7,7 @@ import {
   type Digest,
   digestHex,
   type ImageManifest,
+  largestStatement,
   mediaTypes,
   type Platform,
   parseManifest,
@@ -72,7 +73,7 @@ async function moveStatement(
   layers: ReadonlyMap<string, Descriptor>,
   options: MoveOptions,
 ): Promise<Descriptor> {
-  const text = (await readBlob(store, layer, options.signal)).toString('utf8');
+  const text = (await readBlob(store, layer, options.signal, largestStatement)).toString('utf8');
   const statement = JSON.parse(text, (_, value) => movedValue(value, layers)) as { subject?: readonly Subject[] };
   const moved = { ...statement, subject: movedSubjects(statement.subject ?? [], options) };
   return { ...layer, ...(await store.putBytes(layer.mediaType, Buffer.from(JSON.stringify(moved)))) };

@@ -7,12 +7,13 @@ import { dirname, resolve } from 'node:path';
 import { canonicalJson, hostPlatform, TsbuildError } from '../../core/index.ts';
 import { formatPlatform } from '../../image/index.ts';
 import type { ParsedDockerfile } from '../dockerfile/index.ts';
+import type { Plan } from '../plan/index.ts';
 import { rfc3339 } from '../rfc3339.ts';
 import type { StageResult } from '../solve/index.ts';
 import type { BuildRequest, BuiltImage, ProvenanceRequest } from '../types.ts';
 import { buildConfig } from './build-config.ts';
 import { entryPoint, parametersOf } from './parameters.ts';
-import { type SourceFacts, type Sources, sourcesOf } from './sources.ts';
+import { localNames, type SourceFacts, type Sources, sourcesOf } from './sources.ts';
 import type { Attestation } from './statements.ts';
 import { workTreeFacts } from './work-tree.ts';
 
@@ -58,13 +59,11 @@ export function buildRun(
   };
 }
 
-/** @throws TsbuildError `attestation-failed` */
 export async function provenanceOf(
   facts: ProvenanceFacts,
   wanted: ProvenanceRequest,
 ): Promise<{ readonly attestation: Attestation; readonly old: object }> {
   const sources = await sourcesOf(facts);
-  if (wanted.completeMaterials) requireComplete(sources);
   const predicate = slsaPredicate(facts, wanted, sources);
   const isOld = wanted.version === 'v0.2';
   const old = slsa02Of(predicate);
@@ -75,6 +74,17 @@ export async function provenanceOf(
     inlineOnly: wanted.inlineOnly,
   };
   return { attestation, old };
+}
+
+/** @throws TsbuildError `attestation-failed` for what complete-materials does not allow */
+export function requireComplete(request: BuildRequest, plan: Plan): void {
+  const locals = localNames(request, plan);
+  if (locals.length === 0) return;
+  throw new TsbuildError({
+    code: 'attestation-failed',
+    message: `complete-materials was asked for, but nobody else can have ${locals.join(', ')} again: local sources`,
+    hint: 'Build from a git repository or an address, or leave complete-materials out.',
+  });
 }
 
 type Predicate = ReturnType<typeof slsaPredicate>;
@@ -161,15 +171,6 @@ function vcsOf({ context, dockerfile }: BuildRequest): { readonly vcs?: Readonly
 function usesNetwork({ plan }: ProvenanceFacts): boolean {
   const steps = plan.stages.flatMap((stage) => stage.steps);
   return steps.some(({ operation }) => operation.kind === 'run' && operation.network !== 'none');
-}
-
-function requireComplete({ locals }: Sources): void {
-  if (locals.length === 0) return;
-  throw new TsbuildError({
-    code: 'attestation-failed',
-    message: `complete-materials was asked for, but nobody else can have ${locals.join(', ')} again: local sources`,
-    hint: 'Build from a git repository or an address, or leave complete-materials out.',
-  });
 }
 
 function base64(text: string): string {

@@ -49,20 +49,15 @@ export async function sourcesOf(facts: SourceFacts): Promise<Sources> {
   }
   const git = new Map<string, Material>();
   const files = new Map<string, Material>();
-  const locals = new Set<string>();
   const add = async (name: string | undefined): Promise<Material | undefined> => {
     const source = name === undefined ? request.context : request.namedContexts.get(name);
-    if (source?.kind !== 'git' && source?.kind !== 'http') {
-      locals.add(name ?? 'context');
-      return undefined;
-    }
+    if (source?.kind !== 'git' && source?.kind !== 'http') return undefined;
     const { commit, digest } = await context(name);
     const material = source.kind === 'git' ? gitMaterial(source.url, commit) : fileMaterial(source.url, digest);
     (source.kind === 'git' ? git : files).set(material.uri, material);
     return source.kind === 'git' ? { ...material, uri: gitUri(source.url, true) } : material;
   };
   const main = await add(undefined);
-  if (readsDockerfileHere(request)) locals.add('dockerfile');
   for (const name of contextNames(plan)) await add(name);
   for (const { address, checksum } of addresses(plan)) {
     const identity = facts.fetched.get(address) ?? checksum;
@@ -74,10 +69,19 @@ export async function sourcesOf(facts: SourceFacts): Promise<Sources> {
   }
   return {
     materials: [images, git, files].flatMap((group) => [...group.values()].sort((a, b) => (a.uri < b.uri ? -1 : 1))),
-    locals: [...locals].sort(),
+    locals: localNames(request, plan),
     context: main,
     usesGit: git.size > 0,
   };
+}
+
+/** Contexts that are folders or streams, and the Dockerfile where it is one of these. */
+export function localNames(request: BuildRequest, plan: Plan): string[] {
+  const isRemote = (kind: string | undefined) => kind === 'git' || kind === 'http';
+  const names = [...contextNames(plan)].filter((name) => !isRemote(request.namedContexts.get(name)?.kind));
+  if (!isRemote(request.context.kind)) names.push('context');
+  if (readsDockerfileHere(request)) names.push('dockerfile');
+  return names.sort();
 }
 
 export function imagesOf({ stages }: Plan): ResolvedImage[] {

@@ -61,7 +61,7 @@ export const buildFlags: readonly Flag[] = [
   { name: 'iidfile', value: 'FILE', group: result, help: 'write the image ID to a file' },
   { name: 'metadata-file', value: 'FILE', group: result, help: 'write digests and names as JSON to a file' },
   { name: 'provenance', value: 'BOOL|MODE', group: result, help: 'attach a provenance attestation' },
-  { name: 'sbom', value: 'BOOL', group: result, help: 'attach a bill of materials' },
+  { name: 'sbom', value: 'BOOL|GENERATOR', group: result, help: 'attach a bill of materials, e.g. generator=IMAGE' },
   { name: 'attest', value: 'TYPE', many: true, group: result, help: 'attestations, e.g. type=provenance,mode=max' },
 
   {

@@ -2,6 +2,7 @@
 
 import { hostPlatform, TsbuildError } from '../../core/index.ts';
 import {
+  attestedDigest,
   copyGraph,
   type Descriptor,
   describe,
@@ -105,7 +106,8 @@ function onlyPlatforms(entries: readonly Descriptor[], flags: ParsedFlags): Desc
       hint: 'Name the platforms to keep.',
     });
   const kept = entries.filter(({ platform }) => platform && wanted.some((one) => platformMatch(one, platform) === 100));
-  if (kept.length > 0) return kept;
+  // What is said of them stays; `distinct` drops what is said of the others.
+  if (kept.length > 0) return [...kept, ...entries.filter((entry) => attestedDigest(entry) !== undefined)];
   throw new TsbuildError({
     code: 'platform-not-found',
     message: `the index has none of ${wanted.map(formatPlatform).join(', ')}`,
@@ -113,14 +115,21 @@ function onlyPlatforms(entries: readonly Descriptor[], flags: ParsedFlags): Desc
   });
 }
 
-/** One image for a platform: the last one given, as appending replaces. */
+/** One image for a platform: the last one given, as appending replaces. Behind them what is said of those that are left. */
 function distinct(entries: readonly Descriptor[]): Descriptor[] {
-  const byKey = new Map<string, Descriptor>();
+  const images = new Map<string, Descriptor>();
+  const others = new Map<string, Descriptor>();
   for (const entry of entries) {
     const isImage = entry.platform !== undefined && entry.platform.os !== 'unknown';
-    byKey.set(isImage && entry.platform ? formatPlatform(entry.platform) : entry.digest, entry);
+    if (isImage && entry.platform) images.set(formatPlatform(entry.platform), entry);
+    else others.set(entry.digest, entry);
   }
-  return [...byKey.values()];
+  const left = new Set<string>([...images.values()].map(({ digest }) => digest));
+  const isMeant = (entry: Descriptor): boolean => left.has(attestedDigest(entry) ?? '');
+  return [
+    ...images.values(),
+    ...[...others.values()].filter((entry) => attestedDigest(entry) === undefined || isMeant(entry)),
+  ];
 }
 
 async function writeIndex(

@@ -5,7 +5,7 @@ import { type Digest, formatReference, parsePlatform } from '../../image/index.t
 import type { LocalStore } from '../../layers/index.ts';
 import type { Command } from '../command.ts';
 import { describeImage, type InspectedImage } from '../inspected-image.ts';
-import { viewImage } from '../stored-image.ts';
+import { type ImageView, viewImage } from '../stored-image.ts';
 import { withWiring } from '../wire.ts';
 
 export const inspect: Command = {
@@ -22,10 +22,19 @@ export const inspect: Command = {
   examples: [
     ['tsbuild inspect app:1', 'an image of the store'],
     ['tsbuild inspect docker://ghcr.io/me/app:1', 'one in its registry'],
+    ["tsbuild inspect -f '{{json .Provenance.SLSA}}' app:1", 'where it comes from; .SBOM.SPDX: what it holds'],
   ],
   words: { least: 1, most: Number.POSITIVE_INFINITY },
   async run(flags, session) {
     const host = hostPlatform();
+    const format = flags.text('format');
+    const describe = async (view: ImageView, names: readonly string[]) => {
+      const document = describeImage(view, names);
+      // They are fetched for who asks for them.
+      if (!/\.(?:Provenance|SBOM)\b/.test(format ?? '')) return document;
+      const { inspectAttestations } = await import('../inspected-attestations.ts');
+      return { ...document, ...(await inspectAttestations(view, session.signal)) };
+    };
     const wanted = flags.text('platform');
     const platform = wanted === undefined ? host : parsePlatform(wanted, host);
     const documents = await withWiring(
@@ -35,7 +44,7 @@ export const inspect: Command = {
         const inStore = async (name: string) => {
           const store = await wiring.store();
           const { target } = await store.useImage(name.replace(/^store:\/\//, ''), session.signal);
-          return describeImage(
+          return describe(
             await viewImage(store, target, platform, session.signal, { exactly: wanted !== undefined }),
             await namesOf(store, target.digest),
           );
@@ -51,13 +60,12 @@ export const inspect: Command = {
               const place = explicitPlace(name);
               if (place === undefined) return await inStore(name);
               const names = place.kind === 'registry' ? [formatReference(place.reference)] : [];
-              return describeImage(await viewPlacedImage(wiring, place, platform, session.signal), names);
+              return describe(await viewPlacedImage(wiring, place, platform, session.signal), names);
             });
           }),
         );
       },
     );
-    const format = flags.text('format');
     if (format === undefined && session.stdout.isTTY) {
       const { summaryOf } = await import('../inspect-summary.ts');
       session.stdout.write(documents.map((document) => summaryOf(document, session.env)).join('\n'));
@@ -77,7 +85,7 @@ export const inspect: Command = {
 /** What an image may have besides, or has for docker: a template may ask for it. */
 function membersOf(document: InspectedImage): ReadonlyMap<unknown, readonly string[]> {
   const members: [unknown, readonly string[]][] = [
-    [document, ['Variant', 'Platforms', 'Parent', 'Comment', 'Metadata']],
+    [document, ['Variant', 'Platforms', 'Parent', 'Comment', 'Metadata', 'Provenance', 'SBOM']],
   ];
   if (document.Config) members.push([document.Config, configMembers]);
   return new Map(members);
