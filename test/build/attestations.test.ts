@@ -418,6 +418,19 @@ describe('sources from elsewhere', () => {
   });
 });
 
+test('a base that goes by its ID is named by its digest', async () => {
+  const context = work.context('by-id', { Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' });
+  const id = (await work.build(context, ['-q'])).text.trim();
+  const child = work.context('on-id', { Dockerfile: `FROM named\nLABEL a=b\n` });
+  await work.build(child, ['-t', 'on-id', '--build-context', `named=store://${id}`, '--provenance=true']);
+  const { predicate } = statementOf('docker.io/library/on-id:latest');
+  const { uri, digest } = only(predicate.buildDefinition.resolvedDependencies) as {
+    uri: string;
+    digest: { sha256: string };
+  };
+  expect(uri).toBe(`pkg:oci/image?digest=sha256:${digest.sha256}&platform=${encodeURIComponent(platform)}`);
+});
+
 describe('the work tree a context lies in', () => {
   const place = temporaryFolder('attested-work-tree', 0o755);
   const git = (cwd: string, ...args: string[]) =>

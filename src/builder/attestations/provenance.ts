@@ -1,6 +1,7 @@
 /**
  * SLSA provenance of one image, with the members BuildKit gives it (moby/buildkit `docs/attestations/slsa-definitions.md`).
- * Invariant: nothing in it depends on the machine but the platform, the times and the ID of the build.
+ * Invariant: nothing in it depends on the machine but the platform, the times and the ID of the build, and the place of the
+ * context in its git work tree.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { dirname, resolve } from 'node:path';

@@ -111,8 +111,8 @@ export function withoutUser(address: string): string {
   return redactUrl(address).replace(/^([a-z]+:\/\/)\*\*\*@/i, '$1');
 }
 
-function gitMaterial(address: string, commit = ''): Material {
-  return { uri: gitUri(address), digest: { [commit.length === 64 ? 'sha256' : 'sha1']: commit } };
+function gitMaterial(address: string, commit: string | undefined): Material {
+  return { uri: gitUri(address), digest: commit ? { [commit.length === 64 ? 'sha256' : 'sha1']: commit } : {} };
 }
 
 function fileMaterial(address: string, digest: Digest | undefined): Material {
@@ -128,8 +128,16 @@ function platformOf({ platform }: ResolvedImage): Platform {
   return normalizePlatform(platform);
 }
 
+interface ImageName {
+  /** As in package URLs. */
+  readonly type: 'docker' | 'oci';
+  readonly reference: Reference;
+}
+
+const nameless: Reference = { registry: 'docker.io', repository: 'image' };
+
 /** A layout or an archive is called by its last name: where it lies on this machine is nobody's concern. */
-function imageName({ reference }: ResolvedImage): { readonly type: 'docker' | 'oci'; readonly reference: Reference } {
+function imageName({ reference, digest: own }: ResolvedImage): ImageName {
   const file = /^(?:oci|oci-layout|oci-archive|docker-archive):(?:\/\/)?([^:@]*)(?::([^@]*))?(?:@(.*))?$/s.exec(
     reference,
   );
@@ -137,6 +145,8 @@ function imageName({ reference }: ResolvedImage): { readonly type: 'docker' | 'o
     const name = reference
       .replace(/^(?:docker|docker-image|docker-daemon|store):\/\//, '')
       .replace(/^docker-daemon:/, '');
+    // An image of the store or an engine may go by its ID.
+    if (/^(?:sha256:)?[0-9a-f]{12,64}$/.test(name)) return { type: 'oci', reference: { ...nameless, digest: own } };
     return { type: 'docker', reference: parseReference(name) };
   }
   const [, path = '', name = '', digest] = file;
