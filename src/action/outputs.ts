@@ -6,7 +6,7 @@ import type { Environment } from './inputs.ts';
 /** Appends `imageid`, `digest` and `metadata` to GITHUB_OUTPUT. @param delimiter unguessable */
 export async function writeOutputs(outcome: BuildOutcome, env: Environment, delimiter: string): Promise<void> {
   if (!env.GITHUB_OUTPUT) return;
-  const metadata = buildMetadata(outcome);
+  const metadata = buildMetadata(outcome, env);
   const values = {
     imageid: imageIdOf(outcome.result),
     digest: String(metadata['containerimage.digest']),

@@ -308,6 +308,12 @@ describe('a flag', () => {
     },
   );
 
+  test('an image with attestations has an index to annotate', async () => {
+    const { request } = await parse(['--annotation', 'index:a=b', '--provenance=true']);
+    expect(request.annotations).toEqual([{ target: 'index', key: 'a', value: 'b' }]);
+    expect((await failure(['--annotation', 'index:a=b'])).message).toContain('has no index to annotate');
+  });
+
   test('--on-error=shell needs a terminal on both sides', async () => {
     const words = ['--on-error=shell'];
     expect((await failure(words, { stdoutIsTerminal: true })).code).toBe('flag-invalid');

@@ -15,7 +15,7 @@ import {
   readManifest,
 } from '../../image/index.ts';
 import type { Store } from '../../layers/index.ts';
-import { digestSet, imageSubjects, putAttestationManifest, type Subject } from './statements.ts';
+import { digestSet, imageSubjects, isSubject, putAttestationManifest, type Subject } from './statements.ts';
 
 export interface MoveOptions {
   /** The image as the statements have it, and as it is now. */
@@ -74,9 +74,26 @@ async function moveStatement(
   options: MoveOptions,
 ): Promise<Descriptor> {
   const text = (await readBlob(store, layer, options.signal, largestStatement)).toString('utf8');
-  const statement = JSON.parse(text, (_, value) => movedValue(value, layers)) as { subject?: readonly Subject[] };
-  const moved = { ...statement, subject: movedSubjects(statement.subject ?? [], options) };
+  const statement = parseStatement(text, layers);
+  if (!statement) return layer;
+  const moved = { ...statement, subject: movedSubjects(statement.subject, options) };
   return { ...layer, ...(await store.putBytes(layer.mediaType, Buffer.from(JSON.stringify(moved)))) };
+}
+
+/** Undefined for what is none, whoever put it there: it names nothing that could have moved. */
+function parseStatement(
+  text: string,
+  layers: ReadonlyMap<string, Descriptor>,
+): { readonly subject: readonly Subject[] } | undefined {
+  let value: { readonly subject?: unknown } | null;
+  try {
+    value = JSON.parse(text, (_, member) => movedValue(member, layers));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return undefined;
+  }
+  const subject = value?.subject;
+  return Array.isArray(subject) && subject.every(isSubject) ? { ...value, subject } : undefined;
 }
 
 const layerComment = 'layerID: ';

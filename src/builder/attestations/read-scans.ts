@@ -1,7 +1,7 @@
 /** What a scanner wrote: in-toto statements that are bills of materials in SPDX, one a file. The scanner is not trusted. */
 import { type BytePath, bytePathFromText, bytePathToText, isTsbuildError, TsbuildError } from '../../core/index.ts';
 import type { Tree } from '../../layers/index.ts';
-import type { Subject } from './statements.ts';
+import { isSubject, type Subject } from './statements.ts';
 
 export const spdxPredicate = 'https://spdx.dev/Document';
 
@@ -69,10 +69,4 @@ function scanOf(fileName: string, bytes: Buffer, refuse: (what: string, cause?: 
   }
   if (!Array.isArray(subject) || !subject.every(isSubject)) return refuse(`wrote ${fileName}, whose subjects are none`);
   return { fileName, subjects: subject, document: predicate as Readonly<Record<string, unknown>> };
-}
-
-function isSubject(value: unknown): value is Subject {
-  const { name, digest } = (value ?? {}) as Partial<Subject>;
-  const isMap = typeof digest === 'object' && digest !== null;
-  return typeof name === 'string' && isMap && Object.values(digest).every((text) => typeof text === 'string');
 }

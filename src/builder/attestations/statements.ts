@@ -53,6 +53,12 @@ export function statementOf(
   return { _type: 'https://in-toto.io/Statement/v1', predicateType, subject, predicate };
 }
 
+export function isSubject(value: unknown): value is Subject {
+  const { name, digest } = (value ?? {}) as Partial<Subject>;
+  const isMap = typeof digest === 'object' && digest !== null;
+  return typeof name === 'string' && isMap && Object.values(digest).every((text) => typeof text === 'string');
+}
+
 /** An image under each of its names; `_` where it has none. */
 export function imageSubjects(names: readonly string[], digest: Digest, platform: Platform | undefined): Subject[] {
   const found = names.map((name) => packageUrl('docker', parseReference(name), platform));

@@ -20,7 +20,7 @@ async function json(store: Store, descriptor: Descriptor) {
 }
 
 /** An index of an image and an attestation of the older form, by another builder. */
-async function attestedIndex(store: Store) {
+async function attestedIndex(store: Store, text?: string) {
   const { target: manifest } = await putImage(store, [[fileEntry('a', 'a')]]);
   const statement = {
     _type: 'https://in-toto.io/Statement/v0.1',
@@ -31,7 +31,7 @@ async function attestedIndex(store: Store) {
     ],
     predicate: { kept: [1, { mediaType: 'x' }], comment: 'layerID: unknown' },
   };
-  const layer = await store.putBytes(mediaTypes.inToto, Buffer.from(JSON.stringify(statement)));
+  const layer = await store.putBytes(mediaTypes.inToto, Buffer.from(text ?? JSON.stringify(statement)));
   const config = await store.putBytes(mediaTypes.ociConfig, Buffer.from('{"os":"unknown","architecture":"unknown"}'));
   const annotations = { 'in-toto.io/predicate-type': statement.predicateType };
   const attestation = await putIndented(store, {
@@ -86,3 +86,14 @@ test('and under other names it is said of those', async () => {
   const name = 'pkg:docker/example.com/b@2?platform=linux%2Famd64';
   expect(subject).toEqual([{ ...statement.subject[0], name }, statement.subject[1]]);
 });
+
+test.each(['{', 'null', '[]', '{"subject":{}}', '{"subject":[null]}', '{"subject":[{"name":"a"}]}'])(
+  'what says it is a statement and is none, %s, goes along as it is',
+  async (text) => {
+    const store = await temporaryStore();
+    const { target } = await attestedIndex(store, text);
+    const index = await json(store, await publishImage(store, target, { ...options, compression: 'gzip' }));
+    const attestation = await json(store, index.manifests[1]);
+    expect((await readBlob(store, attestation.layers[0], never)).toString()).toBe(text);
+  },
+);
