@@ -43,6 +43,9 @@ const tags = {
   content: 49,
 } as const;
 
+/** Bytes of the whole and of an entry, before what they hold. */
+const [headerSize, entryHeader] = [8, 5];
+
 /** What the tags of a mount's tree are more than those of the step's own. */
 const mountRootOffset = 40;
 const rungNumbers = { root: 0, userns: 1, chroot: 2 } as const;
@@ -98,29 +101,59 @@ export function serverMode(rung: StepSetting['rung'], legacyMounts: boolean): st
 
 /** @throws TsbuildError `sandbox-step-invalid` for a NUL in a text or an unknown limit */
 export function encodeSpec(step: StepSpec, setting: StepSetting): Buffer {
-  const entries: Buffer[] = [];
-  const put = (tag: number, data: Uint8Array) => {
-    const head = Buffer.alloc(5);
-    head.writeUInt8(tag, 0);
-    head.writeUInt32LE(data.length, 1);
-    entries.push(head, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-  };
-  const writer: Writer = {
-    bytes: put,
-    text: (tag, value) => put(tag, text(value)),
-    number: (tag, value) => put(tag, numbers([value])),
-    flag: (tag, value) => {
-      if (value) put(tag, numbers([1]));
-    },
-  };
+  const writer = new SpecWriter();
   putSetting(writer, setting);
   putStep(writer, step);
   for (const mount of step.mounts) putMount(writer, mount);
-  const body = Buffer.concat(entries);
-  const header = Buffer.alloc(8);
-  header.write('TSB1', 0, 'latin1');
-  header.writeUInt32LE(body.length, 4);
-  return Buffer.concat([header, body]);
+  return writer.spec();
+}
+
+/** One buffer, which grows: a spec has some fifty entries of a few bytes. */
+class SpecWriter implements Writer {
+  #data = Buffer.allocUnsafe(4096);
+  #size = headerSize;
+
+  bytes(tag: number, value: Uint8Array): void {
+    this.#begin(tag, value.byteLength);
+    this.#data.set(value, this.#size);
+    this.#size += value.byteLength;
+  }
+
+  text(tag: number, value: string): void {
+    if (value.includes('\0')) {
+      throw new TsbuildError({
+        code: 'sandbox-step-invalid',
+        message: `${JSON.stringify(value)} contains a NUL character`,
+      });
+    }
+    const length = Buffer.byteLength(value) + 1;
+    this.#begin(tag, length);
+    this.#data.write(value, this.#size);
+    this.#data[this.#size + length - 1] = 0;
+    this.#size += length;
+  }
+
+  number(tag: number, value: number): void {
+    this.bytes(tag, numbers([value]));
+  }
+
+  flag(tag: number, value: boolean): void {
+    if (value) this.number(tag, 1);
+  }
+
+  spec(): Buffer {
+    this.#data.write('TSB1', 0, 'latin1');
+    this.#data.writeUInt32LE(this.#size - headerSize, 4);
+    return this.#data.subarray(0, this.#size);
+  }
+
+  #begin(tag: number, length: number): void {
+    const end = this.#size + entryHeader + length;
+    if (end > this.#data.length) this.#data = Buffer.concat([this.#data], 2 * end);
+    this.#data[this.#size] = tag;
+    this.#data.writeUInt32LE(length, this.#size + 1);
+    this.#size += entryHeader;
+  }
 }
 
 interface Writer {
@@ -209,16 +242,6 @@ function putOwner(writer: Writer, owner: { readonly mode: number; readonly uid: 
   writer.number(tags.mode, owner.mode);
   writer.number(tags.uid, owner.uid);
   writer.number(tags.gid, owner.gid);
-}
-
-function text(value: string): Buffer {
-  if (value.includes('\0')) {
-    throw new TsbuildError({
-      code: 'sandbox-step-invalid',
-      message: `${JSON.stringify(value)} contains a NUL character`,
-    });
-  }
-  return Buffer.from(`${value}\0`, 'utf8');
 }
 
 /** -1 is "unlimited". */

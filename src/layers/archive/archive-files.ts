@@ -3,14 +3,18 @@
  * Invariants: a name that leads outside is not found; only regular files are read; sizes are those of the files
  * themselves, never what a document claims.
  */
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import { archiveInvalid } from './archive-errors.ts';
 import { memberName, scanTar } from './scan-tar.ts';
 
 const chunkSize = 512 * 1024;
+/** Bytes. A piece up to this size is read in place: the way through libuv's threads takes longer than it does. */
+const smallRead = 64 * 1024;
+const readAside = promisify(read);
 
 export interface ArchiveFiles extends AsyncDisposable {
   /** As the user named it. */
@@ -28,14 +32,14 @@ export interface ReadRange {
 }
 
 export function folderFiles(folder: string): ArchiveFiles {
-  const openFile = async (path: string): Promise<{ file: FileHandle; size: number } | undefined> => {
+  const openFile = (path: string): { file: number; size: number } | undefined => {
     if (!isPlainPath(path)) return undefined;
     try {
       // Without O_NONBLOCK, a FIFO in a hostile folder would be waited for.
-      const file = await open(join(folder, path), constants.O_RDONLY | constants.O_NONBLOCK);
-      const status = await file.stat();
+      const file = openSync(join(folder, path), constants.O_RDONLY | constants.O_NONBLOCK);
+      const status = fstatSync(file);
       if (status.isFile()) return { file, size: status.size };
-      await file.close();
+      closeSync(file);
       return undefined;
     } catch (error) {
       const code = systemErrorCode(error);
@@ -46,17 +50,17 @@ export function folderFiles(folder: string): ArchiveFiles {
   return {
     place: folder,
     size: async (path) => {
-      const opened = await openFile(path);
-      await opened?.file.close();
+      const opened = openFile(path);
+      if (opened) closeSync(opened.file);
       return opened?.size;
     },
     async *read(path, range) {
-      const opened = await openFile(path);
+      const opened = openFile(path);
       if (opened === undefined) throw archiveInvalid(folder, `it has no file ${path}`);
       try {
         yield* readRange(opened.file, 0, Math.min(opened.size, range.length ?? opened.size), range.signal);
       } finally {
-        await opened.file.close();
+        closeSync(opened.file);
       }
     },
     [Symbol.asyncDispose]: async () => {},
@@ -80,7 +84,7 @@ export async function tarFiles(file: string, place: string): Promise<ArchiveFile
       async *read(path, range) {
         const member = find(path);
         if (member === undefined) throw archiveInvalid(place, `it has no file ${path}`);
-        yield* readRange(handle, member.offset, Math.min(member.size, range.length ?? member.size), range.signal);
+        yield* readRange(handle.fd, member.offset, Math.min(member.size, range.length ?? member.size), range.signal);
       },
       [Symbol.asyncDispose]: () => handle.close(),
     };
@@ -91,7 +95,7 @@ export async function tarFiles(file: string, place: string): Promise<ArchiveFile
 }
 
 async function* readRange(
-  file: FileHandle,
+  file: number,
   start: number,
   length: number,
   signal: AbortSignal,
@@ -99,7 +103,10 @@ async function* readRange(
   for (let done = 0; done < length; ) {
     throwIfAborted(signal);
     const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, length - done));
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, start + done);
+    const bytesRead =
+      buffer.length <= smallRead
+        ? readSync(file, buffer, 0, buffer.length, start + done)
+        : (await readAside(file, buffer, 0, buffer.length, start + done)).bytesRead;
     if (bytesRead === 0) return;
     done += bytesRead;
     yield buffer.subarray(0, bytesRead);

@@ -7,8 +7,7 @@
  * it, would be ambiguous in a folder that holds many images.
  * Invariant: the file is replaced atomically under a kernel lock; what other tools wrote into it stays as it was.
  */
-import { readFileSync, statSync } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { isTsbuildError, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import {
   type Descriptor,
@@ -24,7 +23,7 @@ import type { StoredImage } from '../types.ts';
 import { storeFailure } from './failures.ts';
 import { acquireLock } from './kernel-lock.ts';
 import type { Layout } from './layout.ts';
-import { syncFolder } from './pending-blobs.ts';
+import { syncFile, syncFolder } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
 
 export const refNameAnnotation = 'org.opencontainers.image.ref.name';
@@ -160,15 +159,10 @@ export class ImageList {
     const text = JSON.stringify({ ...index, manifests: change(this.#entries(index)) });
     const draft = this.#presence.draft();
     try {
-      const file = await open(draft, 'wx', 0o600);
-      try {
-        await file.writeFile(text);
-        // Against power loss: without it the new name may stand for an empty file, and every image would be gone.
-        await file.datasync();
-      } finally {
-        await file.close();
-      }
-      await rename(draft, this.#layout.index);
+      writeFileSync(draft, text, { flag: 'wx', mode: 0o600 });
+      // Against power loss: without it the new name may stand for an empty file, and every image would be gone.
+      await syncFile(draft);
+      renameSync(draft, this.#layout.index);
     } catch (error) {
       throw storeFailure(error, `cannot write ${this.#layout.index}`);
     }

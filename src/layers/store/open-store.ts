@@ -38,7 +38,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const layout = openLayout(root);
   const presence = new Presence(layout);
   const marks = new UsageMarks(layout, presence);
-  const pending = new PendingBlobs((draft, path) => marks.place(draft, path));
+  const pending = new PendingBlobs(() => marks.placing());
   const hashThread = new Lazy(async () => new (await import('../worker/hash-thread.ts')).HashThread());
   const blobs = new Blobs({ layout, presence, pending, marks, downloads: new Downloads(layout, presence, hashThread) });
   const pool = new Lazy(async () => (await import('../worker/pool.ts')).createWorkerPool(options.workers));

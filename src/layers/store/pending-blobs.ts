@@ -21,11 +21,14 @@ import { promisify } from 'node:util';
 import { systemErrorCode } from '../../core/index.ts';
 import type { Digest } from '../../image/index.ts';
 import { storeFailure } from './failures.ts';
+import type { Placing } from './usage-marks.ts';
 
 /** More at once do not make a disk faster, and would take all of libuv's four threads. */
 const syncsAtOnce = 2;
 /** Milliseconds between the end of a batch, or the first blob, and the start of the next batch nobody waits for. */
 const batchInterval = 150;
+/** A prune waits as long as that takes. */
+const placedAtOnce = 32;
 /** Bytes. */
 const smallBlob = 1024 * 1024;
 const [syncData, syncAll] = [promisify(fdatasync), promisify(fsync)];
@@ -40,7 +43,7 @@ interface PendingBlob {
 }
 
 export class PendingBlobs {
-  readonly #place: (draft: string, path: string) => void;
+  readonly #placing: () => Placing;
   readonly #pending = new Map<Digest, PendingBlob>();
   readonly #unsyncedFolders = new Set<string>();
   /** What the next batch takes. */
@@ -51,9 +54,9 @@ export class PendingBlobs {
   #hurried = false;
   #failure: unknown;
 
-  /** @param place gives a draft its final name */
-  constructor(place: (draft: string, path: string) => void) {
-    this.#place = place;
+  /** @param placing gives drafts their final names */
+  constructor(placing: () => Placing) {
+    this.#placing = placing;
   }
 
   has(digest: Digest): boolean {
@@ -154,12 +157,17 @@ export class PendingBlobs {
       }
     };
     await Promise.all(Array.from({ length: syncsAtOnce }, syncThem));
-    for (const blob of batch) {
+    for (let i = 0; i < batch.length; i += placedAtOnce) this.#placeAll(batch.slice(i, i + placedAtOnce), failed);
+  }
+
+  #placeAll(blobs: readonly PendingBlob[], failed: ReadonlyMap<PendingBlob, unknown>): void {
+    using placing = this.#placing();
+    for (const blob of blobs) {
       try {
         if (failed.has(blob)) throw failed.get(blob);
         chmodSync(blob.draft, 0o400);
         // Over an existing file too: equal if it is sound, and healed if it is not.
-        this.#place(blob.draft, blob.path);
+        placing.place(blob.draft, blob.path);
         this.#unsyncedFolders.add(dirname(blob.path));
         blob.done();
       } catch (error) {
@@ -192,7 +200,7 @@ async function startWriting(batch: readonly PendingBlob[]): Promise<void> {
 }
 
 /** Only the sync is waited for in a thread: to open and close a file takes less than the way there. */
-async function syncFile(path: string): Promise<void> {
+export async function syncFile(path: string): Promise<void> {
   const file = openSync(path, constants.O_RDONLY);
   try {
     await syncData(file);

@@ -8,7 +8,7 @@
  * written is no record. For that reason records are not synced.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isTsbuildError, systemErrorCode, TsbuildError } from '../../core/index.ts';
 import { storeFailure } from './failures.ts';
@@ -109,6 +109,8 @@ function checkOf(body: string): string {
 
 function readText(path: string): string | undefined {
   try {
+    // Most are looked for where there is none, and an exception takes longer than a look.
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
     return readFileSync(path, 'utf8');
   } catch (error) {
     const code = systemErrorCode(error);

@@ -290,8 +290,11 @@ export function renameIfFree(from: string, to: string): boolean {
 
 /** What the file beside `fs` says; undefined when it is not there. */
 function readNote(folder: string): { readonly boot: string; readonly diffId: Digest | undefined } | undefined {
+  const path = join(folder, 'boot');
   try {
-    const [boot = '', diffId = ''] = readFileSync(join(folder, 'boot'), 'utf8').split('\n');
+    // An exception takes longer than a look.
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+    const [boot = '', diffId = ''] = readFileSync(path, 'utf8').split('\n');
     return { boot, diffId: isDigest(diffId) ? diffId : undefined };
   } catch (error) {
     const code = systemErrorCode(error);

@@ -44,17 +44,46 @@ export class UsageMarks {
     return true;
   }
 
+  /** Gives one draft its name (see `Placing`). */
+  place(draft: string, path: string): void {
+    using placing = this.placing();
+    placing.place(draft, path);
+  }
+
+  placing(): Placing {
+    return new Placing(this.#layout, this.#presence, this.#marked);
+  }
+}
+
+/** Names for several drafts under one lock; to be disposed of before the next await. */
+export class Placing implements Disposable {
+  readonly #layout: Layout;
+  readonly #presence: Presence;
+  readonly #marked: Set<string>;
+  #lock: Disposable | undefined;
+
+  constructor(layout: Layout, presence: Presence, marked: Set<string>) {
+    this.#layout = layout;
+    this.#presence = presence;
+    this.#marked = marked;
+  }
+
   /**
    * Gives a draft its name, over a file that has it, and marks it as `use` does. A rename alone would bring back the time
    * at which the draft was written, and take from the name the mark of a process that began later. Throws what rename does.
    */
   place(draft: string, path: string): void {
     this.#presence.enter();
-    using _lock = lockForRemoval(this.#layout, 'shared');
+    this.#lock ??= lockForRemoval(this.#layout, 'shared');
     withFolderOf(path, () => renameSync(draft, path));
     const now = Date.now() / 1000;
     utimesSync(path, now, now);
     this.#marked.add(path);
+  }
+
+  [Symbol.dispose](): void {
+    this.#lock?.[Symbol.dispose]();
+    this.#lock = undefined;
   }
 }
 
