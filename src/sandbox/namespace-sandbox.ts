@@ -82,20 +82,20 @@ export class NamespaceSandbox implements Sandbox {
           hosts: hostsFile(step),
           cgroupFiles: group?.joinFiles ?? [],
         });
-      let spec = encode();
+      const { held } = options;
       const { launch } = this.#options;
       const isAttached = options.attach || launch;
-      const since = Date.now();
-      await options.held?.rooted;
       // Nothing but the server holds a step.
-      if (isAttached) await options.held?.needed;
-      if (Date.now() - since > freshness) spec = encode();
+      if (isAttached) await held?.rooted.then(() => held.needed);
       throwIfAborted(options.signal);
+      const since = Date.now();
+      const later = () => (Date.now() - since > freshness ? encode() : undefined);
       const end = await (isAttached
-        ? runAttached([program, ...(launch ?? ['run'])], spec, options)
-        : this.#server.run(spec, options));
+        ? runAttached([program, ...(launch ?? ['run'])], encode(), options)
+        : this.#server.run(encode(), options, later));
       throwIfAborted(options.signal);
-      await options.held?.needed;
+      await held?.rooted;
+      await held?.needed;
       if (find(end, 'error')) await this.#options.onSetupFailed?.();
       return outOfMemory(end, step, group) ?? resultOf(end, step, options);
     } finally {

@@ -24,7 +24,7 @@ export type HelperRecord =
 /** How a run of the helper ended. */
 export interface HelperEnd {
   readonly records: readonly HelperRecord[];
-  /** Of the step's supervisor; null when a signal ended it. */
+  /** Of the step's first process, or of its supervisor; null when a signal ended it. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }

@@ -13,7 +13,7 @@ import { helperMissing } from './failures.ts';
 import { decodeRecords, type HelperEnd, signalName } from './records.ts';
 import type { RunOptions } from './types.ts';
 
-const requests = { step: 1, signal: 2, begin: 3 } as const;
+const requests = { step: 1, signal: 2, begin: 3, hold: 4, mount: 5 } as const;
 const answers = { output: 1, error: 2, records: 3, exited: 4, killed: 5 } as const;
 const headerSize = 9;
 const nothing = Buffer.alloc(0);
@@ -37,9 +37,12 @@ export class StepServer {
     this.#mode = mode;
   }
 
-  /** @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGUSR2. */
-  async run(spec: Buffer, options: RunOptions): Promise<HelperEnd> {
-    return await this.#running().run(spec, options);
+  /**
+   * @param later what the spec of a held step is when its root may be mounted, if it is another one by then
+   * @throws TsbuildError `sandbox-helper-missing` when it cannot be started. An abort is passed on as SIGUSR2
+   */
+  async run(spec: Buffer, options: RunOptions, later: () => Buffer | undefined): Promise<HelperEnd> {
+    return await this.#running().run(spec, options, later);
   }
 
   /** So that the first step finds it ready. */
@@ -91,21 +94,28 @@ class ServerProcess {
     return this.#isAlive;
   }
 
-  async run(spec: Buffer, options: RunOptions): Promise<HelperEnd> {
+  async run(spec: Buffer, options: RunOptions, later: () => Buffer | undefined): Promise<HelperEnd> {
     this.#numbers += 1;
     const number = this.#numbers;
     const { signal, onOutput, onStart, held } = options;
     const send = (name: NodeJS.Signals) => this.#request(requests.signal, number, Buffer.of(constants.signals[name]));
-    const abort = () => send('SIGUSR2');
+    let isMounted = held === undefined;
+    // Before, there is nothing of it that would have to be put in order.
+    const abort = () => send(isMounted ? 'SIGUSR2' : 'SIGKILL');
+    const mount = () => {
+      isMounted = true;
+      this.#request(requests.mount, number, later() ?? nothing);
+      held?.onBegun();
+    };
     const records: Buffer[] = [];
     try {
       const end = await new Promise<Omit<HelperEnd, 'records'>>((settle, fail) => {
         this.#runs.set(number, { onOutput, held, records, settle, fail });
         this.#wait();
-        this.#request(requests.step, number, spec);
+        this.#request(held ? requests.hold : requests.step, number, spec);
         onStart?.(send);
+        held?.rooted.then(mount, abort);
         held?.needed.then(() => this.#request(requests.begin, number, nothing), abort);
-        held?.onBegun();
         signal.addEventListener('abort', abort, { once: true });
       });
       return { ...end, records: decodeRecords(Buffer.concat(records)) };

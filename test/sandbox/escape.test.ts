@@ -189,8 +189,8 @@ for (const rung of rungs) {
       test('what runs as the helper is a sealed copy in memory, not the file', async () => {
         const executables: string[] = [];
         const step = runner.start({ script: 'echo ready; sleep 1000', watch: true }, () => {
-          const { supervisors, inits } = helpersOf(runner.driver);
-          executables.push(...[...supervisors, ...inits].map((pid) => readlinkSync(`/proc/${pid}/exe`)));
+          const { servers, inits } = helpersOf(runner.driver);
+          executables.push(...[...servers, ...inits].map((pid) => readlinkSync(`/proc/${pid}/exe`)));
           step.abort();
         });
         await step.done;

@@ -71,13 +71,13 @@ for (const rung of rungs) {
       const step = runner.start({ script: 'echo ran > /ran', held: 'open' }, () => step.abort());
       const aborted = await step.done;
       expect([aborted.error?.message, aborted.left]).toEqual(['the operation was cancelled', []]);
-      expect(await until(() => helpersOf(runner.driver).supervisors.length <= 1)).toBe(true);
+      expect(await until(() => helpersOf(runner.driver).inits.length <= 1)).toBe(true);
     });
 
-    test('a killed supervisor takes the step with it', async () => {
+    test('a killed server takes the step with it', async () => {
       const seconds = mark();
       const step = runner.start({ script: `sleep ${seconds} & echo ready; sleep ${seconds}`, watch: true }, () => {
-        for (const pid of helpersOf(runner.driver).supervisors) process.kill(pid, 'SIGKILL');
+        for (const pid of helpersOf(runner.driver).servers) process.kill(pid, 'SIGKILL');
       });
       expect((await step.done).error?.code).toBe('sandbox-lost');
       expect(await until(() => processesWith(`sleep ${seconds}`).length === 0)).toBe(true);

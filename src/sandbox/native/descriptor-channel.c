@@ -25,10 +25,12 @@ void send_descriptor(int channel, int descriptor) {
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof descriptor);
     memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
-    if (sendmsg(channel, &message, MSG_NOSIGNAL) != 1) fail("channel", errno, "sendmsg");
-    close(descriptor);
+  } else {
+    message.msg_controllen = 0;
   }
-  close(channel);
+  /* EPIPE: it has ended, and said why. */
+  if (sendmsg(channel, &message, MSG_NOSIGNAL) != 1 && errno != EPIPE) fail("channel", errno, "sendmsg");
+  if (descriptor >= 0) close(descriptor);
 }
 
 int receive_descriptor(int channel) {
@@ -39,6 +41,5 @@ int receive_descriptor(int channel) {
   ssize_t size = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
   struct cmsghdr *header = size == 1 ? CMSG_FIRSTHDR(&message) : NULL;
   if (header != NULL && header->cmsg_type == SCM_RIGHTS) memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
-  close(channel);
   return descriptor;
 }

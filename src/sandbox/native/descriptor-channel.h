@@ -1,5 +1,5 @@
 /*
- * Hands one descriptor from a process to its parent.
+ * Hands descriptors from one process to another.
  * Runs in: every process of the helper, whatever its capabilities.
  */
 #ifndef TSBUILD_DESCRIPTOR_CHANNEL_H
@@ -8,10 +8,10 @@
 /* A pair of sockets. */
 void open_channel(int ends[2]);
 
-/* Sends the descriptor, when there is one (-1: none), and closes both. */
+/* Sends the descriptor, or that there is none (-1), and closes it. */
 void send_descriptor(int channel, int descriptor);
 
-/* The descriptor, or -1 when there is none. Waits until the other end has sent it or closed; closes the channel. */
+/* The descriptor, or -1 when there is none. Waits until the other end has sent it or closed. */
 int receive_descriptor(int channel);
 
 #endif

@@ -10,10 +10,11 @@
 
 #include "report.h"
 
-void await_go(int pipe) {
-  char byte;
+unsigned char await_go(int pipe) {
+  unsigned char byte;
   ssize_t got;
   do got = read(pipe, &byte, 1);
   while (got < 0 && errno == EINTR);
   if (got != 1) _exit(SETUP_FAILED);
+  return byte;
 }

@@ -6,6 +6,6 @@
 #define TSBUILD_GO_H
 
 /* Takes one byte; ends this process when there will be none, for whoever would write it is gone. */
-void await_go(int pipe);
+unsigned char await_go(int pipe);
 
 #endif

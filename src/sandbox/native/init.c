@@ -1,7 +1,7 @@
 /*
  * PID 1 of the step. Nothing of the step outlives it: the kernel kills a PID namespace with its first process, and
- * this one dies with the supervisor, which dies with tsbuild.
- * Runs in: the child the supervisor clones into new namespaces, with all capabilities of its user namespace.
+ * this one dies with its parent, which dies with tsbuild.
+ * Runs in: the child its parent (parent.h) clones into new namespaces, with all capabilities of its user namespace.
  */
 #include "init.h"
 
@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 #include "net.h"
 #include "orphans.h"
 #include "owners.h"
+#include "parent.h"
 #include "report.h"
 #include "rootfs.h"
 #include "start.h"
@@ -43,18 +45,27 @@ static sigset_t watched_signals(void) {
   return set;
 }
 
-/* Dies with the supervisor; when that died before this line, `wait_to_go_on` tells. */
-static void tie_to_supervisor(const struct spec *spec) {
+/* Dies with its parent; when that died before this line, `wait_to_go_on` tells. */
+static void tie_to_parent(const struct spec *spec) {
   int signal_at_death = spec->rung == RUNG_CHROOT ? SIGUSR2 : SIGKILL;
   if (prctl(PR_SET_PDEATHSIG, signal_at_death, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
     fail("init", errno, "prctl");
 }
 
-static void wait_to_go_on(int alive, bool has_groups) {
-  struct pollfd hangup = {.fd = alive};
-  if (has_groups) await_go(alive);
+static void wait_to_go_on(struct spec *spec, const struct channels *channels) {
+  bool stands_ready = channels->alive < 0;
+  struct pollfd hangup = {.fd = stands_ready ? channels->go : channels->alive};
+  int error = stands_ready ? await_go(channels->go) : 0;
+  if (stands_ready) {
+    enum rung prepared = spec->rung;
+    spec_read(spec, channels->spec);
+    if (spec->rung != prepared || spec->terminal || spec->input) fail("spec", EINVAL, "it is not for a step that stands ready");
+  } else if (spec->cgroups.count > 0) {
+    error = await_go(channels->alive);
+  }
+  if (error != 0) fail("cgroup", error, spec->cgroups.items[0]);
   if (poll(&hangup, 1, 0) == 1 && hangup.revents & POLLHUP) _exit(SETUP_FAILED);
-  close(alive);
+  if (!stands_ready) close(channels->alive);
 }
 
 /* What all roots have in common, made before it is known which one it is to be. */
@@ -71,11 +82,16 @@ static void prepare_root(const struct spec *spec, struct prepared *prepared) {
   prepare_system(&prepared->system, &prepared->stage);
 }
 
-static int enter_new_root(const struct spec *spec, struct prepared *prepared, int go) {
+static int enter_new_root(struct spec *spec, struct prepared *prepared, const struct channels *channels) {
   struct stage *stage = &prepared->stage;
   struct root_fds root_fds = open_root(&spec->root);
   struct step_source *sources = open_step_sources(spec);
-  if (go >= 0) await_go(go);
+  if (channels->go >= 0) {
+    await_go(channels->go);
+    /* What it says of the machine may be another now. */
+    if (spec->held) spec_read(spec, channels->spec);
+    close(channels->spec);
+  }
   int root = mount_root(stage, &root_fds, spec->rung == RUNG_USERNS, false, spec->insecure ? 0 : MS_NODEV);
   close_root(&root_fds);
   prepare_step_sources(spec, sources, stage);
@@ -102,7 +118,7 @@ static int enter_chroot(const struct spec *spec, int go) {
 }
 
 static void set_up_names(const struct spec *spec) {
-  /* After the supervisor placed this process in its cgroup, which becomes the root the step sees. */
+  /* After its parent placed this process in its cgroup, which becomes the root the step sees. */
   if (unshare(CLONE_NEWCGROUP) != 0 && errno != EINVAL) fail("cgroup", errno, "namespace");
   if (sethostname(spec->hostname, __builtin_strlen(spec->hostname)) != 0) fail("hostname", errno, spec->hostname);
   if (spec->network == NETWORK_NONE) {
@@ -112,50 +128,50 @@ static void set_up_names(const struct spec *spec) {
   if (spec->network == NETWORK_JOINED) join_network(spec->network_namespace);
 }
 
-/* stdin is the step's own /dev/null, or a pipe; the ends of pipes are such that a user without privileges may open them again. */
-static void set_up_streams(const struct channels *channels, const struct identity *identity) {
-  int input = channels->input >= 0 ? channels->input : open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (input >= 0 && dup2(input, 0) < 0) fail("stdio", errno, "stdin");
-  if (input >= 0) close(input);
-  if (dup2(channels->output, 1) < 0 || dup2(channels->error, 2) < 0) fail("stdio", errno, "pipes");
-  close(channels->output);
-  close(channels->error);
-  for (int fd = channels->input >= 0 ? 0 : 1; fd < 3; fd++) (void)fchown(fd, identity->uid, identity->gid);
+/* The child that becomes the step's program, and the way to it. */
+struct program {
+  pid_t pid;
+  int channel;
+};
+
+enum { CHANNEL_FD = 8 };
+
+/* `early`: before the root is there. Then nothing is left open in it that leads to files outside of the step. */
+static struct program fork_program(const struct spec *spec, const struct channels *channels, const struct terminal *terminal, bool early) {
+  int ends[2];
+  open_channel(ends);
+  struct program program = {.pid = fork(), .channel = ends[0]};
+  if (program.pid < 0) fail("fork", errno, "main process");
+  if (program.pid == 0) {
+    close(ends[0]);
+    if (early && ends[1] != CHANNEL_FD && dup3(ends[1], CHANNEL_FD, O_CLOEXEC) < 0) fail("fork", errno, "channel");
+    if (early) close_from(CHANNEL_FD + 1);
+    start_program(spec, channels, terminal, early ? CHANNEL_FD : ends[1]);
+  }
+  close(ends[1]);
+  /* The pipes end when the step's processes do. */
+  const int theirs[] = {channels->input, channels->output, channels->error};
+  for (int i = 0; i < 3; i++)
+    if (theirs[i] >= 0) close(theirs[i]);
+  int null = early ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int fd = 0; fd < 3 && !early; fd++) null >= 0 ? (void)dup2(null, fd) : (void)close(fd);
+  if (null >= 0) close(null);
+  return program;
 }
 
-static void set_up_terminal(const struct terminal *terminal, int channel, const struct identity *identity) {
-  send_descriptor(channel, terminal->master);
-  for (int fd = 0; fd < 3; fd++)
-    if (dup2(terminal->slave, fd) < 0) fail("stdio", errno, "terminal");
-  /* The slave stays open here: to the master it is a hangup when nobody has it open for a moment. */
-  (void)fchown(0, identity->uid, (gid_t)-1);
-}
-
-static pid_t start(const struct spec *spec, int root, const struct channels *channels, const struct terminal *terminal, int *listener) {
+/* Returns the listener for changes of owners, or -1. */
+static int let_start(const struct spec *spec, const struct program *program, int root) {
   static struct identity identity;
   find_identity(root, spec->user, &identity);
   int cwd = open_in_root(root, spec->cwd, CREATE_DIRECTORY, false);
   if (cwd < 0) fail("cwd", errno, spec->cwd);
-  if (spec->terminal) set_up_terminal(terminal, channels->terminal, &identity);
-  else set_up_streams(channels, &identity);
-  bool told = spec->single_id && !spec->insecure;
-  int owners[2] = {-1, -1};
-  if (told) open_channel(owners);
   if (spec->held) report_ready();
-  pid_t child = fork();
-  if (child < 0) fail("fork", errno, "main process");
-  if (child == 0) start_program(spec, &identity, cwd, owners[1], spec->held ? channels->go : -1);
-  close(cwd);
-  if (channels->go >= 0) close(channels->go);
-  if (told) {
-    close(owners[1]);
-    *listener = receive_descriptor(owners[0]);
-  }
-  /* The pipes end when the step's processes do. */
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int fd = 0; fd < 3; fd++) null >= 0 ? (void)dup2(null, fd) : (void)close(fd);
-  if (null >= 0) close(null);
-  return child;
+  send_descriptor(program->channel, root);
+  send_descriptor(program->channel, cwd);
+  if (send(program->channel, &identity, sizeof identity, MSG_NOSIGNAL) < 0 && errno != EPIPE) fail("channel", errno, "send");
+  int listener = has_listener(spec) ? receive_descriptor(program->channel) : -1;
+  close(program->channel);
+  return listener;
 }
 
 /* Reaps whatever has ended; true when the main process has, with its status. */
@@ -196,7 +212,7 @@ static int wait_for_main(pid_t main_process, bool alone, int listener) {
     siginfo_t info;
     int number = next_signal(&signals, &info, &listener);
     if (number < 0 || number == SIGCHLD) continue;
-    /* Without a PID namespace nothing but a signal says that the supervisor is gone. */
+    /* Without a PID namespace nothing but a signal says that the parent is gone. */
     if (alone && number == SIGUSR2) {
       end_orphans();
       _exit(SETUP_FAILED);
@@ -225,25 +241,29 @@ _Noreturn void run_init(struct spec *spec, const struct channels *channels) {
   sigset_t signals = watched_signals();
   sigprocmask(SIG_BLOCK, &signals, NULL);
   if (alone) watch_orphans();
-  tie_to_supervisor(spec);
+  tie_to_parent(spec);
   umask(0);
   struct prepared prepared;
   if (!alone) prepare_root(spec, &prepared);
-  if (channels->spec >= 0) {
-    await_go(channels->go);
-    spec_read(spec, channels->spec);
-    close(channels->spec);
-  }
-  wait_to_go_on(channels->alive, spec->cgroups.count > 0);
-  if (!alone) set_up_names(spec);
-  /* In a root without mounts there is no other devpts than the host's, and no name for what was opened of it. */
   struct terminal terminal = {-1, -1};
+  struct program program = {.channel = -1};
+  wait_to_go_on(spec, channels);
+  if (channels->spec >= 0) run_when_woken();
+  if (!alone) set_up_names(spec);
+  bool early = channels->spec >= 0 && !alone;
+  if (early) program = fork_program(spec, channels, &terminal, true);
+  /* In a root without mounts there is no other devpts than the host's, and no name for what was opened of it. */
   if (spec->terminal && alone) terminal = open_terminal();
-  int root = alone ? enter_chroot(spec, channels->go) : enter_new_root(spec, &prepared, channels->go);
+  int root = alone ? enter_chroot(spec, channels->go) : enter_new_root(spec, &prepared, channels);
   if (spec->terminal && !alone) terminal = open_terminal();
-  int listener = -1;
-  pid_t main_process = start(spec, root, channels, &terminal, &listener);
-  int status = wait_for_main(main_process, alone, listener);
+  if (spec->terminal) {
+    /* The slave stays open here: to the master it is a hangup when nobody has it open for a moment. */
+    send_descriptor(channels->terminal, terminal.master);
+    close(channels->terminal);
+  }
+  if (!early) program = fork_program(spec, channels, &terminal, false);
+  int listener = let_start(spec, &program, root);
+  int status = wait_for_main(program.pid, alone, listener);
   end_everything(alone);
   if (alone) remove_files();
   remove_mount_points();

@@ -16,7 +16,7 @@ int main(int argc, char **argv, char **envp) {
   if (argc == 2 && strcmp(argv[1], "probe") == 0) return 0;
   if (argc == 2 && strcmp(argv[1], "run") == 0) {
     seal_self(argv, envp);
-    return supervise(NULL);
+    return supervise();
   }
   if (argc == 4 && strcmp(argv[1], "serve") == 0) {
     seal_self(argv, envp);

@@ -1,7 +1,8 @@
 /*
- * Runs the steps of a build, any number at once: each has a supervisor, forked from here, and what that says is passed on.
- * A fork of this small process costs a fraction of what starting one costs tsbuild, with all its memory. One supervisor
- * stands ready for the next step, its namespaces and system mounts made: that is done while tsbuild packs the last one.
+ * Runs the steps of a build, any number at once: PID 1 of each is forked from here, and what it says is passed on.
+ * A fork of this small process costs a fraction of what starting one costs tsbuild, with all its memory. One such process
+ * stands ready for the next step, its namespaces and system mounts made while the last one runs or is packed. A held step
+ * is given to it while the one beneath runs: all is done then that needs no root.
  * Runs in: the first process, with the capabilities of tsbuild, in no namespace of a step.
  */
 #include "serve.h"
@@ -20,9 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "parent.h"
 #include "report.h"
 #include "spare.h"
-#include "supervise.h"
 
 enum { REQUEST_FD = 3, ANSWER_FD = 4, HEADER = 9, CHUNK = 1 << 16, FIXED = 2 };
 
@@ -32,14 +33,18 @@ struct step {
   int status;
   int streams[STREAMS]; /* read ends, by kind of answer - 1; -1: at its end */
   int go;               /* write end; the bytes PID 1 waits for (init.h) */
+  int spec;             /* the file it is read from; -1: it has been */
+  uint64_t grace;       /* milliseconds between SIGTERM and its end */
+  deadline abort;
+  bool leaves_late;     /* what it was in must be empty when it has ended */
   bool succeeded;       /* its exit record says so: no process of it is left but PID 1, which ends */
   bool announced;       /* tsbuild was told its end */
 };
 
 /* What all steps have in common. */
 static struct {
-  struct standing standing;
-  sigset_t signals; /* the mask this process was started with */
+  enum rung rung;
+  bool legacy_mounts;
 } settings;
 
 static struct spare spare;
@@ -60,9 +65,12 @@ static void put_number(uint8_t *bytes, uint32_t number) {
 
 /* tsbuild is gone, or gives up: nothing of a step stays. */
 static _Noreturn void end_all(int status) {
-  for (size_t i = 0; i < steps.count; i++)
-    if (steps.items[i].pid > 0) kill(steps.items[i].pid, SIGKILL);
-  if (spare.made && spare.pid > 0) kill(spare.pid, SIGKILL);
+  for (size_t i = 0; i < steps.count; i++) {
+    close(steps.items[i].go);
+    if (steps.items[i].pid > 0) end_init(steps.items[i].pid, settings.rung);
+  }
+  if (spare.made) close(spare.go);
+  if (spare.made && spare.pid > 0) end_init(spare.pid, settings.rung);
   while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) continue;
   _exit(status);
 }
@@ -98,7 +106,7 @@ static void answer(enum answer_kind kind, uint32_t id, const void *data, size_t 
 }
 
 static void need_spare(void) {
-  if (!spare.made) spare_make(&spare, &settings.standing, &settings.signals);
+  if (!spare.made) spare_make(&spare, settings.rung, settings.legacy_mounts);
 }
 
 /* What a step that was announced has mounted, the next one may mount. */
@@ -109,24 +117,50 @@ static void await_leaving(void) {
   }
 }
 
-/* Gives the spare a step. */
-static bool start_step(uint32_t id, const uint8_t *spec, size_t size) {
+/* What is wrong with it PID 1 says. */
+static void give_spec(struct step *step, uint8_t *data, size_t size) {
+  struct spec spec;
+  unsigned char joined = 0;
+  if (step->pid > 0 && size >= SPEC_HEADER && spec_parse(&spec, data + SPEC_HEADER, size - SPEC_HEADER) == NULL) {
+    step->grace = spec.grace;
+    step->leaves_late = spec.cgroups.count > 0 || spec.rung == RUNG_CHROOT;
+    joined = (unsigned char)join_groups(&spec.cgroups, step->pid);
+    spec_free(&spec);
+  }
+  (void)!write(step->go, &joined, 1);
+}
+
+/* Gives the spare a step. NULL: it cannot be started. */
+static struct step *start_step(uint32_t id, uint8_t *spec, size_t size) {
   need_spare();
-  if (!spare.made) return false;
+  if (!spare.made) return NULL;
   if (steps.count == steps.room) {
     size_t room = steps.room == 0 ? 16 : steps.room * 2;
     struct step *items = realloc(steps.items, room * sizeof *items);
-    if (items == NULL) return false;
+    if (items == NULL) return NULL;
     steps.items = items;
     steps.room = room;
   }
-  if (!spare_give(&spare, spec, size)) return false;
+  if (!write_spec(spare.spec, spec, size)) return NULL;
+  struct step *step = &steps.items[steps.count++];
+  *step = (struct step){.id = id, .pid = spare.pid, .status = spare.status, .go = spare.go, .spec = spare.spec};
+  memcpy(step->streams, spare.streams, sizeof step->streams);
+  spare.made = false;
+  give_spec(step, spec, size);
+  return step;
+}
+
+static void forget_spec(struct step *step) {
+  if (step->spec >= 0) close(step->spec);
+  step->spec = -1;
+}
+
+/* `spec`: another than the one it was given, unless `size` is 0. */
+static void let_mount(struct step *step, const uint8_t *spec, size_t size) {
+  if (size > 0 && !write_spec(step->spec, spec, size)) end_init(step->pid, settings.rung);
+  forget_spec(step);
   await_leaving();
-  (void)!write(spare.init_go, "", 1);
-  struct step step = {.id = id, .pid = spare.pid, .status = spare.status, .go = spare.init_go};
-  memcpy(step.streams, spare.streams, sizeof step.streams);
-  steps.items[steps.count++] = step;
-  return true;
+  (void)!write(step->go, "", 1);
 }
 
 /* NULL: it has ended. */
@@ -142,22 +176,30 @@ static void take_request(void) {
   uint32_t id = number_at(header + 1), size = number_at(header + 5);
   uint8_t *data = malloc(size + 1U);
   if (data == NULL || !read_request(data, size)) end_all(SETUP_FAILED);
-  if (header[0] == REQUEST_STEP && !start_step(id, data, size)) {
+  bool held = header[0] == REQUEST_HOLD, starts = held || header[0] == REQUEST_STEP;
+  struct step *step = starts ? start_step(id, data, size) : step_of(id);
+  if (starts && step == NULL) {
     uint8_t code = SETUP_FAILED;
     answer(ANSWER_EXITED, id, &code, 1);
   }
-  struct step *step = step_of(id);
-  if (header[0] == REQUEST_SIGNAL && size == 1 && step != NULL && step->pid > 0) kill(step->pid, data[0]);
+  /* The one after it, while the step beneath runs. */
+  if (held) need_spare();
+  if (header[0] == REQUEST_STEP && step != NULL) let_mount(step, NULL, 0);
+  if (header[0] == REQUEST_MOUNT && step != NULL && step->pid > 0) let_mount(step, data, size);
+  if (header[0] == REQUEST_SIGNAL && size == 1 && step != NULL && step->pid > 0) {
+    if (data[0] == ABORT) begin_abort(&step->abort, step->pid, step->grace);
+    else kill(step->pid, data[0]);
+  }
   if (header[0] == REQUEST_BEGIN && step != NULL) (void)!write(step->go, "", 1);
   free(data);
 }
 
-static const char success[] = "exit\0exited\0" "0", ready[] = "ready";
+static const char success[] = "exit\0exited\0" "0";
 
-/* Whether one of the records begins so. They are written whole. */
-static bool says(const uint8_t *records, size_t size, const char *text, size_t length) {
+/* Whether one of the records says so. They are written whole. */
+static bool tell_success(const uint8_t *records, size_t size) {
   for (size_t at = 0; at + 4 <= size; at += 4 + number_at(records + at))
-    if (size - at - 4 >= length && memcmp(records + at + 4, text, length) == 0) return true;
+    if (size - at - 4 >= sizeof success && memcmp(records + at + 4, success, sizeof success) == 0) return true;
   return false;
 }
 
@@ -168,9 +210,7 @@ static void pass_on(struct step *step, int stream) {
   if (size > 0) {
     answer((enum answer_kind)(stream + 1), step->id, buffer, (size_t)size);
     if (stream != RECORDS) return;
-    if (says(buffer, (size_t)size, success, sizeof success)) step->succeeded = true;
-    /* Nothing more is mounted of it. */
-    if (says(buffer, (size_t)size, ready, sizeof ready)) need_spare();
+    if (tell_success(buffer, (size_t)size)) step->succeeded = true;
     return;
   }
   close(step->streams[stream]);
@@ -191,8 +231,8 @@ static void reap(int arrived) {
 }
 
 /*
- * A step has ended when its supervisor is gone and all that it wrote has been passed on; one that succeeded already when
- * no process of it is left to write: its mounts take longer to go than tsbuild needs to begin with what it changed.
+ * A step has ended when its PID 1 is gone and all that it wrote has been passed on; one that succeeded already when no
+ * process of it is left to write: its mounts take longer to go than tsbuild needs to begin with what it changed.
  */
 static bool announce_ends(void) {
   size_t kept = 0;
@@ -201,25 +241,40 @@ static bool announce_ends(void) {
     struct step *step = &steps.items[i];
     bool silent = step->streams[0] < 0 && step->streams[1] < 0;
     bool gone = step->pid == 0 && silent && step->streams[RECORDS] < 0;
-    if (!step->announced && (gone || (silent && step->succeeded))) {
+    if (!step->announced && (gone || (silent && step->succeeded && !step->leaves_late))) {
       bool killed = gone && WIFSIGNALED(step->status);
       uint8_t number = (uint8_t)(!gone ? 0 : killed ? WTERMSIG(step->status) : WEXITSTATUS(step->status));
       answer(killed ? ANSWER_KILLED : ANSWER_EXITED, step->id, &number, 1);
       step->announced = true;
       any = true;
     }
-    if (gone) close(step->go);
-    else steps.items[kept++] = *step;
+    if (!gone) {
+      steps.items[kept++] = *step;
+      continue;
+    }
+    close(step->go);
+    forget_spec(step);
   }
   steps.count = kept;
   return any;
 }
 
-static int watch_children(sigset_t *before) {
+/* Ends what did not heed an abort; returns the milliseconds until the next one's time is over, -1 where there is none. */
+static int end_overdue(void) {
+  int least = -1;
+  for (size_t i = 0; i < steps.count; i++) {
+    struct step *step = &steps.items[i];
+    int left = step->pid > 0 ? abort_due(&step->abort, step->pid, settings.rung) : -1;
+    if (left >= 0 && (least < 0 || left < least)) least = left;
+  }
+  return least;
+}
+
+static int watch_children(void) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
-  sigprocmask(SIG_BLOCK, &set, before);
+  sigprocmask(SIG_BLOCK, &set, NULL);
   signal(SIGPIPE, SIG_IGN);
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -230,8 +285,10 @@ int serve(enum rung rung, bool legacy_mounts) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return SETUP_FAILED;
   for (int fd = REQUEST_FD; fd <= ANSWER_FD; fd++)
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
-  settings.standing = (struct standing){.parent = getpid(), .rung = rung, .legacy_mounts = legacy_mounts};
-  int children = watch_children(&settings.signals);
+  run_when_woken();
+  settings.rung = rung;
+  settings.legacy_mounts = legacy_mounts;
+  int children = watch_children();
   if (children < 0) return SETUP_FAILED;
   need_spare();
   struct pollfd *events = NULL;
@@ -244,14 +301,13 @@ int serve(enum rung rung, bool legacy_mounts) {
     events[1] = (struct pollfd){.fd = children, .events = POLLIN};
     for (size_t i = 0; i < count * STREAMS; i++)
       events[FIXED + i] = (struct pollfd){.fd = steps.items[i / STREAMS].streams[i % STREAMS], .events = POLLIN};
-    if (poll(events, FIXED + count * STREAMS, -1) < 0) {
+    if (poll(events, FIXED + count * STREAMS, end_overdue()) < 0) {
       if (errno == EINTR) continue;
       end_all(SETUP_FAILED);
     }
     for (size_t i = 0; i < count * STREAMS; i++)
       if (events[FIXED + i].revents != 0) pass_on(&steps.items[i / STREAMS], (int)(i % STREAMS));
     if (events[1].revents != 0) reap(children);
-    /* Not while a step is being set up: mounting of one holds up that of the other. */
     if (announce_ends()) need_spare();
     if (events[0].revents != 0) take_request();
   }

@@ -1,6 +1,6 @@
 /*
- * Forks supervisors ahead of their steps. Nothing of a step is in them before they are given one.
- * Runs in: the server, with the capabilities of tsbuild, and the child that becomes the supervisor.
+ * Forks first processes ahead of their steps. Nothing of a step is in one before it is given the step.
+ * Runs in: the server, with the capabilities of tsbuild, and the child that becomes PID 1 of a step.
  */
 #include "spare.h"
 
@@ -10,25 +10,30 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "init.h"
+#include "parent.h"
 #include "report.h"
 
-enum { SPEC_FD = 3 };
+enum { SPEC_FD = 3, GO_FD = RECORD_FD + 1, OUTPUT_FD, ERROR_FD };
 /* The pipes of a step. */
-enum { GO = STREAMS, INIT_GO, PIPES };
+enum { GO = STREAMS, PIPES };
 
-/* The descriptors `supervise` expects; what else is open it closes. */
-static _Noreturn void run_supervisor(int ends[PIPES][2], int spec, const struct standing *standing, const sigset_t *signals) {
-  const int from[] = {ends[0][1], ends[1][1], ends[RECORDS][1], spec, ends[GO][0], ends[INIT_GO][0]};
-  static const int places[] = {1, 2, RECORD_FD, SPEC_FD, GO_FD, INIT_GO_FD};
+/* What else is open is not this step's: the ends of other steps' pipes, and what tsbuild asks for. */
+static _Noreturn void become_init(int ends[PIPES][2], int file, enum rung rung, bool legacy_mounts) {
+  const int from[] = {ends[0][1], ends[1][1], ends[RECORDS][1], file, ends[GO][0]};
+  static const int places[] = {OUTPUT_FD, ERROR_FD, RECORD_FD, SPEC_FD, GO_FD};
   enum { COUNT = sizeof places / sizeof places[0] };
-  sigprocmask(SIG_SETMASK, signals, NULL);
-  signal(SIGPIPE, SIG_DFL);
   /* First out of the way of the low numbers: what is copied there may lie there. */
   int own[COUNT];
-  for (int i = 0; i < COUNT; i++) own[i] = fcntl(from[i], F_DUPFD_CLOEXEC, INIT_GO_FD + 1);
+  for (int i = 0; i < COUNT; i++) own[i] = fcntl(from[i], F_DUPFD_CLOEXEC, ERROR_FD + 1);
   for (int i = 0; i < COUNT; i++)
-    if (own[i] < 0 || dup2(own[i], places[i]) < 0) _exit(SETUP_FAILED);
-  _exit(supervise(standing));
+    if (own[i] < 0 || dup3(own[i], places[i], O_CLOEXEC) < 0) _exit(SETUP_FAILED);
+  close_from(ERROR_FD + 1);
+  static struct spec spec;
+  spec = (struct spec){.rung = rung, .legacy_mounts = legacy_mounts};
+  run_init(&spec, &(struct channels){
+    .input = -1, .output = OUTPUT_FD, .error = ERROR_FD, .terminal = -1, .alive = -1, .spec = SPEC_FD, .go = GO_FD,
+  });
 }
 
 static void close_all(const int *fds, size_t count) {
@@ -36,34 +41,28 @@ static void close_all(const int *fds, size_t count) {
     if (fds[i] >= 0) close(fds[i]);
 }
 
-void spare_make(struct spare *spare, const struct standing *standing, const sigset_t *signals) {
+void spare_make(struct spare *spare, enum rung rung, bool legacy_mounts) {
   int ends[PIPES][2];
   memset(ends, -1, sizeof ends);
   int spec = memfd_create("spec", MFD_CLOEXEC);
   bool made = spec >= 0;
   for (int i = 0; i < PIPES && made; i++) made = pipe2(ends[i], O_CLOEXEC) == 0;
-  pid_t pid = made ? fork() : -1;
-  if (pid == 0) run_supervisor(ends, spec, standing, signals);
-  *spare = (struct spare){.made = pid > 0, .pid = pid, .init_go = ends[INIT_GO][1], .go = ends[GO][1], .spec = spec};
+  pid_t pid = made ? clone_init(rung) : -1;
+  if (pid == 0) become_init(ends, spec, rung, legacy_mounts);
+  *spare = (struct spare){.made = pid > 0, .pid = pid, .go = ends[GO][1], .spec = spec};
   for (int i = 0; i < STREAMS; i++) spare->streams[i] = ends[i][0];
-  const int theirs[] = {ends[0][1], ends[1][1], ends[2][1], ends[GO][0], ends[INIT_GO][0]};
+  const int theirs[] = {ends[0][1], ends[1][1], ends[2][1], ends[GO][0]};
   close_all(theirs, PIPES);
   if (spare->made) return;
-  const int ours[] = {ends[0][0], ends[1][0], ends[2][0], spare->go, spare->init_go, spec};
+  const int ours[] = {ends[0][0], ends[1][0], ends[2][0], spare->go, spec};
   close_all(ours, PIPES + 1);
 }
 
-bool spare_give(struct spare *spare, const uint8_t *spec, size_t size) {
+bool write_spec(int file, const uint8_t *spec, size_t size) {
   for (size_t done = 0; done < size;) {
-    ssize_t wrote = pwrite(spare->spec, spec + done, size - done, (off_t)done);
+    ssize_t wrote = pwrite(file, spec + done, size - done, (off_t)done);
     if (wrote <= 0) return false;
     done += (size_t)wrote;
   }
-  /* One that has died has a record that says why. */
-  if (write(spare->init_go, "", 1) != 1 && errno != EPIPE) return false;
-  if (write(spare->go, "", 1) != 1 && errno != EPIPE) return false;
-  close(spare->spec);
-  close(spare->go);
-  spare->made = false;
   return true;
 }

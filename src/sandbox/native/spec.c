@@ -1,7 +1,7 @@
 /*
  * Reads and checks the spec; every length is checked before it is used, and nothing is assumed about the order of
  * entries but that a mount's entries follow it.
- * Runs in: the supervisor, before any namespace exists, with the capabilities tsbuild has.
+ * Runs in: the parent of PID 1 (parent.h), with the capabilities tsbuild has, and PID 1.
  */
 #include "spec.h"
 
@@ -194,6 +194,14 @@ const char *spec_parse(struct spec *spec, uint8_t *data, size_t size) {
   return check(spec);
 }
 
+void spec_free(struct spec *spec) {
+  const struct texts lists[] = {spec->root.lowers, spec->args, spec->env, spec->cgroups};
+  for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) free(lists[i].items);
+  for (size_t i = 0; i < spec->mount_count; i++) free(spec->mounts[i].root.lowers.items);
+  free(spec->mounts);
+  free(spec->limits);
+}
+
 static void read_exactly(int fd, uint8_t *data, size_t size, off_t at) {
   for (size_t have = 0; have < size;) {
     ssize_t got = pread(fd, data + have, size - have, at + (off_t)have);
@@ -206,7 +214,7 @@ static void read_exactly(int fd, uint8_t *data, size_t size, off_t at) {
 }
 
 void spec_read(struct spec *spec, int fd) {
-  uint8_t header[8];
+  uint8_t header[SPEC_HEADER];
   read_exactly(fd, header, sizeof header, 0);
   if (memcmp(header, "TSB1", 4) != 0) fail("spec", EPROTO, "the spec has another version");
   size_t size = (size_t)little_endian(header + 4, 4);

@@ -1,6 +1,6 @@
 /*
  * The step to run, as it arrives on descriptor 3.
- * Runs in: the supervisor, before any namespace exists, with the capabilities tsbuild has.
+ * Runs in: the parent of PID 1 (parent.h), with the capabilities tsbuild has, and PID 1.
  *
  * Wire form, version 1: "TSB1", u32 length of what follows, then entries of u8 tag, u32 length, bytes. Numbers are
  * 8 bytes; all integers are little-endian. A text ends with its only NUL. Entries from MOUNT_TARGET up belong to
@@ -125,8 +125,14 @@ struct spec {
   size_t mount_count;
 };
 
+/* Of the wire form: what comes before the entries. */
+enum { SPEC_HEADER = 8 };
+
 /* Parses `size` bytes that follow the header; the spec points into them. Returns NULL, or what is wrong. */
 const char *spec_parse(struct spec *spec, uint8_t *data, size_t size);
+
+/* What parsing it took; the data are the caller's. */
+void spec_free(struct spec *spec);
 
 /*
  * Reads a whole spec from a descriptor, of a file from its beginning wherever others are in it, and parses it; ends the

@@ -1,6 +1,7 @@
 /*
- * From a child of PID 1 to the step's program: limits, identity, filter, capabilities, exec. The filter goes in while
- * CAP_SYS_ADMIN is there, since no_new_privs must stay off; what follows are calls it allows.
+ * From a child of PID 1 to the step's program: filter, streams, limits, identity, capabilities, exec. The filter goes in
+ * while CAP_SYS_ADMIN is there, since no_new_privs must stay off; what follows are calls it allows. It takes longer than
+ * all else, so it goes in before the root is there.
  * Runs in: the child PID 1 forks; with all capabilities until it gives them up, just before exec.
  */
 #include "start.h"
@@ -24,7 +25,7 @@
 #include "go.h"
 #include "report.h"
 #include "seccomp.h"
-#include "terminal.h"
+#include "users.h"
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -81,14 +82,20 @@ static void take_identity(const struct spec *spec, const struct identity *identi
   if (setresuid(identity->uid, identity->uid, identity->uid) != 0) fail("user", errno, spec->user);
 }
 
-static void give_up_privileges(const struct spec *spec, const struct identity *identity, int owners) {
+bool has_listener(const struct spec *spec) {
+  return spec->single_id && !spec->insecure;
+}
+
+/* Returns the listener, or -1. */
+static int filter_calls(const struct spec *spec) {
   bool no_namespaces = spec->rung == RUNG_CHROOT;
   bool filter_network = no_namespaces && spec->network == NETWORK_NONE;
-  if (!spec->insecure || filter_network) {
-    int listener = install_filter((spec->single_id ? FILTER_PRETEND_OWNERSHIP : 0) | (no_namespaces ? FILTER_OPTIONAL : 0) |
-                                  (filter_network ? FILTER_NETWORK : 0));
-    if (owners >= 0) send_descriptor(owners, listener);
-  }
+  if (spec->insecure && !filter_network) return -1;
+  return install_filter((spec->single_id ? FILTER_PRETEND_OWNERSHIP : 0) | (no_namespaces ? FILTER_OPTIONAL : 0) |
+                        (filter_network ? FILTER_NETWORK : 0));
+}
+
+static void give_up_privileges(const struct spec *spec, const struct identity *identity) {
   if (!spec->insecure) bound_capabilities();
   take_identity(spec, identity);
   set_capabilities(identity->uid != 0 ? 0 : spec->insecure ? all_capabilities : default_capabilities);
@@ -128,19 +135,50 @@ static int execute(const struct spec *spec, char *const *env) {
   return errno;
 }
 
-_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd, int owners, int go) {
+/* pivot_root brings every process along that was in the old root; where that was covered instead, this one is in it. */
+static void enter_root_of_step(int root) {
+  struct stat own, wanted;
+  if (stat("/", &own) != 0 || fstat(root, &wanted) != 0) fail("pivot", errno, "root");
+  if (own.st_dev == wanted.st_dev && own.st_ino == wanted.st_ino) return;
+  if (fchdir(root) != 0 || chroot(".") != 0) fail("pivot", errno, "root");
+}
+
+/* stdin is the step's own /dev/null, or a pipe; the ends of pipes are such that a user without privileges may open them again. */
+static void set_up_streams(const struct channels *channels, const struct identity *identity) {
+  int input = channels->input >= 0 ? channels->input : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (input >= 0 && dup2(input, 0) < 0) fail("stdio", errno, "stdin");
+  if (dup2(channels->output, 1) < 0 || dup2(channels->error, 2) < 0) fail("stdio", errno, "pipes");
+  for (int fd = channels->input >= 0 ? 0 : 1; fd < 3; fd++) (void)fchown(fd, identity->uid, identity->gid);
+}
+
+static void set_up_terminal(const struct terminal *terminal, const struct identity *identity) {
+  for (int fd = 0; fd < 3; fd++)
+    if (dup2(terminal->slave, fd) < 0) fail("stdio", errno, "terminal");
+  (void)fchown(0, identity->uid, (gid_t)-1);
+  control_terminal();
+}
+
+_Noreturn void start_program(const struct spec *spec, const struct channels *channels, const struct terminal *terminal, int pid1) {
   setsid();
-  if (spec->terminal) control_terminal();
   reset_signals();
-  umask(0022);
-  char **env = environment(spec, identity);
-  enter_directory(spec, cwd);
-  set_limits(spec);
   /* A session keyring of its own; a kernel without keyrings has none to share. */
   (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+  /* Told of what this process itself changes, PID 1 would not do it. */
+  if (!has_listener(spec)) filter_calls(spec);
+  static struct identity identity;
+  int root = receive_descriptor(pid1), cwd = receive_descriptor(pid1);
+  if (root < 0 || cwd < 0 || read(pid1, &identity, sizeof identity) != sizeof identity) _exit(SETUP_FAILED);
+  enter_root_of_step(root);
+  if (spec->terminal) set_up_terminal(terminal, &identity);
+  else set_up_streams(channels, &identity);
+  umask(0022);
+  char **env = environment(spec, &identity);
+  enter_directory(spec, cwd);
+  set_limits(spec);
   if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) fail("exec", errno, "dumpable");
-  give_up_privileges(spec, identity, owners);
-  if (go >= 0) await_go(go);
+  if (has_listener(spec)) send_descriptor(pid1, filter_calls(spec));
+  give_up_privileges(spec, &identity);
+  if (spec->held && channels->go >= 0) await_go(channels->go);
   int error = execute(spec, env);
   report_exec(error, spec->args.items[0]);
   _exit(error == ENOENT || error == ENOTDIR ? 127 : 126);

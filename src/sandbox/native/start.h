@@ -5,14 +5,18 @@
 #ifndef TSBUILD_START_H
 #define TSBUILD_START_H
 
+#include "init.h"
 #include "spec.h"
-#include "users.h"
+#include "terminal.h"
 
 /*
- * `cwd`: descriptor of the working directory. `owners`: where the listener for changes of owners goes, or -1. `go`: a byte
- * comes there when a held step is needed; -1: it is not held.
- * Becomes the step's program, or reports why not and ends.
+ * Becomes the step's program, or reports why not and ends. `pid1`: a channel to PID 1. Over it come, when all is mounted,
+ * the root, the working directory and the `struct identity`; where a listener for changes of owners is wanted (owners.h),
+ * that goes back.
  */
-_Noreturn void start_program(const struct spec *spec, const struct identity *identity, int cwd, int owners, int go);
+_Noreturn void start_program(const struct spec *spec, const struct channels *channels, const struct terminal *terminal, int pid1);
+
+/* Whether PID 1 answers for changes of owners. */
+bool has_listener(const struct spec *spec);
 
 #endif

@@ -9,19 +9,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "descriptor-channel.h"
-#include "go.h"
 #include "init.h"
+#include "parent.h"
 #include "relay.h"
 #include "report.h"
 #include "spec.h"
@@ -29,37 +26,12 @@
 
 enum { SPEC_FD = 3, OUTPUT = 0, ERROR = 1, INPUT = 2, RELAYS = 3 };
 
-static unsigned long new_namespaces(const struct spec *spec) {
-  if (spec->rung == RUNG_CHROOT) return 0;
-  return CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
-}
-
-static void join_cgroups(const struct spec *spec, pid_t pid) {
-  char text[16];
-  int length = 0;
-  for (pid_t rest = pid; rest > 0; rest /= 10) length++;
-  for (int i = length - 1; i >= 0; i--, pid /= 10) text[i] = (char)('0' + pid % 10);
-  for (size_t i = 0; i < spec->cgroups.count; i++) {
-    int fd = open(spec->cgroups.items[i], O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, text, (size_t)length) != length) fail("cgroup", errno, spec->cgroups.items[i]);
-    close(fd);
-  }
-}
-
 /* Dies with its parent; one that is gone already is noticed by the process that took its place. */
 static void tie_to_parent(pid_t parent) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) fail("supervise", errno, "prctl");
   if (parent != 0 && getppid() != parent) _exit(SETUP_FAILED);
 }
 
-static int64_t milliseconds_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* From tsbuild: SIGTERM to the step and, after the grace time, SIGKILL. Other signals are the step's own affair. */
-#define ABORT SIGUSR2
 /* From the kernel, instead of SIGKILL: tsbuild is gone, and the user's terminal is to be as it was. */
 #define PARENT_GONE SIGRTMIN
 
@@ -67,16 +39,11 @@ struct watch {
   const struct spec *spec;
   pid_t init;
   int signals;
-  int64_t deadline; /* 0: not aborted */
+  deadline abort;
   int master;       /* of the step's terminal; -1: it has none */
   bool ended;
   int status;
 };
-
-static void begin_abort(struct watch *watch) {
-  if (watch->deadline == 0) watch->deadline = milliseconds_now() + (int64_t)watch->spec->grace;
-  if (!watch->ended) kill(watch->init, SIGTERM);
-}
 
 static void take_signal(struct watch *watch) {
   struct signalfd_siginfo info;
@@ -93,23 +60,14 @@ static void take_signal(struct watch *watch) {
     if (watch->master >= 0) copy_window_size(watch->master);
     return;
   }
-  if (info.ssi_signo == ABORT) begin_abort(watch);
-  else if (!watch->ended) kill(watch->init, (int)info.ssi_signo);
-}
-
-static int time_left(struct watch *watch) {
-  if (watch->deadline == 0 || watch->ended) return -1;
-  int64_t left = watch->deadline - milliseconds_now();
-  if (left > 0) return (int)left;
-  /* Without a PID namespace PID 1's death frees its children: it is asked to end them instead. */
-  kill(watch->init, watch->spec->rung == RUNG_CHROOT ? SIGUSR2 : SIGKILL);
-  watch->deadline = milliseconds_now() + 1000;
-  return 1000;
+  if (watch->ended) return;
+  if (info.ssi_signo == ABORT) begin_abort(&watch->abort, watch->init, watch->spec->grace);
+  else kill(watch->init, (int)info.ssi_signo);
 }
 
 /* The user's terminal hung up: nobody can see or end the step any more. */
 static bool lost_terminal(const struct watch *watch, const struct relay relays[RELAYS]) {
-  if (watch->master < 0 || watch->ended || watch->deadline != 0) return false;
+  if (watch->master < 0 || watch->ended || watch->abort != 0) return false;
   return relays[OUTPUT].from < 0 || (watch->spec->input && relays[INPUT].from < 0);
 }
 
@@ -118,11 +76,11 @@ static void pass_streams(struct watch *watch, struct relay relays[RELAYS]) {
   while (!watch->ended || relays[OUTPUT].from >= 0 || relays[ERROR].from >= 0) {
     struct pollfd events[1 + RELAYS] = {{.fd = watch->signals, .events = POLLIN}};
     for (int i = 0; i < RELAYS; i++) events[1 + i] = relay_interest(&relays[i]);
-    int timeout = time_left(watch);
+    int timeout = watch->ended ? -1 : abort_due(&watch->abort, watch->init, watch->spec->rung);
     if (poll(events, 1 + RELAYS, timeout) < 0 && errno != EINTR) fail("supervise", errno, "poll");
     if (events[0].revents != 0) take_signal(watch);
     for (int i = 0; i < RELAYS; i++) relay_advance(&relays[i], events[1 + i].revents);
-    if (lost_terminal(watch, relays)) begin_abort(watch);
+    if (lost_terminal(watch, relays)) begin_abort(&watch->abort, watch->init, watch->spec->grace);
   }
 }
 
@@ -158,17 +116,11 @@ static void open_pipe(int ends[2]) {
   if (pipe2(ends, O_CLOEXEC) != 0) fail("supervise", errno, "pipe");
 }
 
-static struct pipes open_pipes(const struct spec *spec, bool standing) {
+static struct pipes open_pipes(const struct spec *spec) {
   struct pipes pipes = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
   open_pipe(pipes.alive);
   if (spec->terminal) {
     open_channel(pipes.terminal);
-    return pipes;
-  }
-  if (standing) {
-    pipes.output[1] = fcntl(1, F_DUPFD_CLOEXEC, INIT_GO_FD + 1);
-    pipes.error[1] = fcntl(2, F_DUPFD_CLOEXEC, INIT_GO_FD + 1);
-    if (pipes.output[1] < 0 || pipes.error[1] < 0) fail("supervise", errno, "pipe");
     return pipes;
   }
   open_pipe(pipes.output);
@@ -194,17 +146,10 @@ static void relay_pipes(const struct pipes *pipes, struct relay relays[RELAYS]) 
     if (relays[i].to >= 0) fcntl(relays[i].to, F_SETFL, fcntl(relays[i].to, F_GETFL) | O_NONBLOCK);
 }
 
-/* Without a cgroup, which must be empty before it can go, the step's end need not wait for that of PID 1. */
-static void leave_pipes(const struct spec *spec, struct relay relays[RELAYS]) {
-  for (int i = 0; i < RELAYS; i++) relays[i] = (struct relay){.from = -1, .to = -1};
-  if (spec->cgroups.count > 0 || spec->rung == RUNG_CHROOT) return;
-  close(1);
-  close(2);
-}
-
 /* PID 1 sends the terminal when the step is about to start, or ends without. */
 static void relay_terminal(struct watch *watch, int channel, struct relay relays[RELAYS]) {
   watch->master = receive_descriptor(channel);
+  close(channel);
   for (int i = 0; i < RELAYS; i++) relays[i] = (struct relay){.from = -1, .to = -1};
   if (watch->master < 0) return;
   copy_window_size(watch->master);
@@ -215,60 +160,32 @@ static void relay_terminal(struct watch *watch, int channel, struct relay relays
   relays[INPUT] = (struct relay){.from = 0, .to = watch->master};
 }
 
-static void close_from(unsigned first) {
-  if (syscall(SYS_close_range, first, ~0U, 0) != 0 && errno == ENOSYS)
-    for (unsigned fd = first; fd < 1024; fd++) close((int)fd);
-}
-
-/* Ends this process, and with it PID 1, when there will be none. */
-static void await_spec(struct spec *spec) {
-  await_go(GO_FD);
-  close(GO_FD);
-  enum rung prepared = spec->rung;
-  spec_read(spec, SPEC_FD);
-  if (spec->rung != prepared || spec->terminal || spec->input) fail("spec", EINVAL, "it is not for a step that stands ready");
-}
-
-int supervise(const struct standing *standing) {
+int supervise(void) {
   static struct spec spec;
-  close_from(standing == NULL ? RECORD_FD + 1 : INIT_GO_FD + 1);
+  close_from(RECORD_FD + 1);
   if (fcntl(RECORD_FD, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
-  if (standing != NULL) {
-    for (int fd = GO_FD; fd <= INIT_GO_FD; fd++)
-      if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return SETUP_FAILED;
-    spec = (struct spec){.rung = standing->rung, .legacy_mounts = standing->legacy_mounts};
-  } else {
-    spec_read(&spec, SPEC_FD);
-    close(SPEC_FD);
-  }
-  tie_to_parent(standing != NULL ? standing->parent : (pid_t)spec.parent);
+  spec_read(&spec, SPEC_FD);
+  close(SPEC_FD);
+  tie_to_parent((pid_t)spec.parent);
   /* With a terminal it stays in the group of tsbuild, which is told when the window changes. */
   if (!spec.terminal) setsid();
   struct watch watch = {.spec = &spec, .signals = watch_signals(), .master = -1};
-  struct pipes pipes = open_pipes(&spec, standing != NULL);
-  watch.init = (pid_t)syscall(SYS_clone, new_namespaces(&spec) | SIGCHLD, NULL, NULL, NULL, NULL);
+  struct pipes pipes = open_pipes(&spec);
+  watch.init = clone_init(spec.rung);
   if (watch.init < 0) fail("namespaces", errno, "clone");
   if (watch.init == 0) {
     close_ends(&pipes, OURS);
     close(watch.signals);
-    if (standing != NULL) close(GO_FD);
     run_init(&spec, &(struct channels){
       .input = pipes.input[0], .output = pipes.output[1], .error = pipes.error[1],
-      .terminal = pipes.terminal[1], .alive = pipes.alive[0], .spec = standing == NULL ? -1 : SPEC_FD,
-      .go = standing == NULL ? -1 : INIT_GO_FD,
+      .terminal = pipes.terminal[1], .alive = pipes.alive[0], .spec = -1, .go = -1,
     });
   }
   close_ends(&pipes, THEIRS);
-  if (standing != NULL) {
-    close(INIT_GO_FD);
-    await_spec(&spec);
-    close(SPEC_FD);
-  }
-  join_cgroups(&spec, watch.init);
-  if (write(pipes.alive[1], "", 1) != 1 && errno != EPIPE) fail("supervise", errno, "pipe");
+  unsigned char joined = (unsigned char)join_groups(&spec.cgroups, watch.init);
+  if (write(pipes.alive[1], &joined, 1) != 1 && errno != EPIPE) fail("supervise", errno, "pipe");
   static struct relay relays[RELAYS];
   if (spec.terminal) relay_terminal(&watch, pipes.terminal[0], relays);
-  else if (standing != NULL) leave_pipes(&spec, relays);
   else relay_pipes(&pipes, relays);
   pass_streams(&watch, relays);
   restore_terminal();

@@ -2,7 +2,8 @@
  * Mounts /proc, /dev, /sys and the three files of /etc.
  *
  * Every file system the step can write to is mounted nodev, /dev itself included: with CAP_MKNOD, which Docker's
- * default set has, a step may make device nodes but open none. The usable nodes are bind mounts of nodes on the stage.
+ * default set has, a step may make device nodes but open none. The usable nodes are bind mounts of themselves, made before
+ * the mount around them became nodev.
  * Runs in: PID 1 of the step, with all capabilities of its user namespace, in namespaces of its own.
  */
 #include "system-mounts.h"
@@ -52,24 +53,18 @@ struct system_sources open_system_sources(enum rung rung) {
   return sources;
 }
 
-/* A node of the step's own: changing the mode of the host's would reach the host. */
-static bool make_node(const struct stage *stage, size_t device) {
+/*
+ * A node of the step's own: changing the mode of the host's would reach the host. A user namespace may make none, or none
+ * that can be opened.
+ */
+static bool make_node(int dev, size_t device) {
   const char *name = devices[device].name;
-  if (mknodat(stage->directory, name, S_IFCHR | 0666, makedev(devices[device].major, devices[device].minor)) != 0) return false;
-  int own = openat(stage->directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  int probe = own < 0 ? -1 : reopen(own, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  /* A user namespace may make nodes on no file system it can open them on; /dev/tty opens only with a terminal. */
-  bool usable = probe >= 0 || (own >= 0 && errno == ENXIO);
+  if (mknodat(dev, name, S_IFCHR | 0666, makedev(devices[device].major, devices[device].minor)) != 0) return false;
+  if (device > 0) return true;
+  int probe = openat(dev, name, O_RDONLY | O_CLOEXEC);
   if (probe >= 0) close(probe);
-  if (own >= 0) close(own);
-  return usable;
-}
-
-/* -1: there is no such device. */
-static int device_tree(const struct system_sources *sources, const struct stage *stage, size_t device) {
-  int node = sources->own[device] ? openat(stage->directory, devices[device].name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
-                                  : fcntl(sources->devices[device], F_DUPFD_CLOEXEC, 0);
-  return node < 0 ? -1 : tree_of(node);
+  else unlinkat(dev, name, 0);
+  return probe >= 0;
 }
 
 int stage_file(const struct stage *stage, const char *name, const struct bytes *content, unsigned mode) {
@@ -103,27 +98,22 @@ static int mount_new(int root, const char *path, const char *type, const char *o
 
 /* A copy of what lies at `name` below `directory`, read-only. Nothing there: nothing to do. */
 static void make_read_only(int directory, const char *name) {
-  int place = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (place < 0) return;
-  int source = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  int tree = source < 0 ? -1 : tree_of(source);
-  if (tree < 0 || attach(tree, place, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) != 0)
+  int tree = tree_at(directory, name);
+  if (tree < 0 && errno == ENOENT) return;
+  if (tree < 0 || attach_at(tree, directory, name, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) != 0)
     fail("read-only", errno, name);
-  close(place);
 }
 
 /* Covers a file with an empty one and a directory with an empty one. Nothing there: nothing to do. */
 static void mask(int directory, const char *name, const struct stage *stage) {
   struct stat status;
-  int place = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (place < 0) return;
-  if (fstat(place, &status) != 0) fail("mask", errno, name);
-  const char *empty = S_ISDIR(status.st_mode) ? "empty" : "blank";
-  int source = openat(stage->directory, empty, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  int tree = source < 0 ? -1 : tree_of(source);
-  if (tree < 0 || attach(tree, place, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) != 0)
+  if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return;
     fail("mask", errno, name);
-  close(place);
+  }
+  int tree = tree_at(stage->directory, S_ISDIR(status.st_mode) ? "empty" : "blank");
+  if (tree < 0 || attach_at(tree, directory, name, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) != 0)
+    fail("mask", errno, name);
 }
 
 static int open_below_root(int root, const char *name) {
@@ -164,16 +154,19 @@ static void shm_options(uint64_t size, char *options, size_t room) {
   snprintf(options, room, "mode=1777,size=%llu", (unsigned long long)size);
 }
 
-static void fill_dev(int dev, const struct system_sources *sources, const struct stage *stage, uint64_t shm_size) {
+/* `dev`: without nodev, for the nodes in it are bound over themselves. */
+static void fill_dev(int dev, const struct system_sources *sources, uint64_t shm_size) {
+  bool may_own = true;
   for (size_t i = 0; i < DEVICES; i++) {
-    int tree = device_tree(sources, stage, i);
-    if (tree < 0) continue;
-    int target = openat(dev, devices[i].name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (target >= 0) close(target);
-    target = openat(dev, devices[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    const char *name = devices[i].name;
+    bool own = may_own && make_node(dev, i);
+    may_own = own || i > 0;
+    if (!own && sources->devices[i] < 0) continue;
+    int place = own ? -1 : openat(dev, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (place >= 0) close(place);
+    int tree = own ? tree_at(dev, name) : tree_of(fcntl(sources->devices[i], F_DUPFD_CLOEXEC, 0));
     /* Read-only forbids changing the host's node, not writing to the device. */
-    if (target < 0 || attach(tree, target, sources->own[i] ? 0 : MOUNT_ATTR_RDONLY) != 0) fail("dev", errno, devices[i].name);
-    close(target);
+    if (tree < 0 || attach_at(tree, dev, name, own ? 0 : MOUNT_ATTR_RDONLY) != 0) fail("dev", errno, name);
   }
   char options[64];
   shm_options(shm_size, options, sizeof options);
@@ -198,16 +191,16 @@ static int mount_staged(const struct stage *stage, const char *name, const char 
   return open_below_root(stage->directory, name);
 }
 
-void prepare_system(struct system_sources *sources, const struct stage *stage) {
-  for (size_t i = 0; i < DEVICES; i++) sources->own[i] = make_node(stage, i);
+void prepare_system(const struct system_sources *sources, const struct stage *stage) {
   if (mkdirat(stage->directory, "empty", 0555) != 0) fail("stage", errno, "empty");
   const struct bytes nothing = {0};
   close(stage_file(stage, "blank", &nothing, 0444));
   int proc = mount_staged(stage, "proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC);
   hide_of_proc(proc, stage);
   close(proc);
-  int dev = mount_staged(stage, "dev", "tmpfs", dev_options, MS_NOSUID | MS_STRICTATIME | MS_NODEV);
-  fill_dev(dev, sources, stage, DEFAULT_SHM_SIZE);
+  int dev = mount_staged(stage, "dev", "tmpfs", dev_options, MS_NOSUID | MS_STRICTATIME);
+  fill_dev(dev, sources, DEFAULT_SHM_SIZE);
+  if (fchdir(dev) != 0 || mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV, NULL) != 0) fail("dev", errno, "nodev");
   close(dev);
 }
 
@@ -224,7 +217,7 @@ void mount_dev(int root, const struct spec *spec, const struct system_sources *s
     if (mount_new(root, "/dev", "tmpfs", dev_options, MS_NOSUID | MS_STRICTATIME) != 0) fail("dev", errno, "/dev");
     int dev = open_in_root(root, "/dev", CREATE_NOTHING, false);
     if (dev < 0) fail("dev", errno, "/dev");
-    fill_dev(dev, sources, stage, spec->shm_size);
+    fill_dev(dev, sources, spec->shm_size);
     close(dev);
     return;
   }

@@ -14,7 +14,6 @@ enum { DEVICES = 6 };
 /* What is taken of the old root while it is there. */
 struct system_sources {
   int devices[DEVICES]; /* the host's nodes; -1: it has none */
-  bool own[DEVICES];    /* the stage has one of the step's own */
   int sys;              /* the host's /sys, for a namespace that may not mount its own; -1: not opened */
   bool unified;         /* the host has control groups of version 2 where programs expect them */
 };
@@ -22,7 +21,7 @@ struct system_sources {
 struct system_sources open_system_sources(enum rung rung);
 
 /* Mounts /proc and /dev on the stage, as every step but an insecure one has them. Needs no spec. */
-void prepare_system(struct system_sources *sources, const struct stage *stage);
+void prepare_system(const struct system_sources *sources, const struct stage *stage);
 
 /* Binds need the new root's /proc only after this. */
 void mount_proc(int root, const struct spec *spec, const struct stage *stage);

@@ -81,8 +81,17 @@ static int attach_by_path(int source, int target, unsigned long attributes) {
   return close_with(remount(mounted, attributes), mounted);
 }
 
-int attach(int tree, int target, unsigned long attributes) {
-  if (!detached) return close_with(attach_by_path(tree, target, attributes), tree);
+int tree_at(int directory, const char *name) {
+  if (detached) {
+    int tree = (int)syscall(SYS_open_tree, directory, name, OPEN_TREE_CLONE | O_CLOEXEC | AT_SYMLINK_NOFOLLOW | AT_RECURSIVE);
+    if (tree >= 0 || errno != ENOSYS) return tree;
+    detached = false;
+  }
+  return openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* `name`: '' is `target` itself. */
+static int attach_detached(int tree, int target, const char *name, unsigned long attributes) {
   bool set = attributes == 0;
   if (!set) {
     struct mount_attr wanted = {.attr_set = attributes};
@@ -90,8 +99,20 @@ int attach(int tree, int target, unsigned long attributes) {
     if (!set && errno != ENOSYS) return close_with(-1, tree);
   }
   unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-  if (syscall(SYS_move_mount, tree, "", target, "", flags) != 0) return close_with(-1, tree);
+  if (syscall(SYS_move_mount, tree, "", target, name, flags) != 0) return close_with(-1, tree);
   return close_with(set ? 0 : remount(tree, attributes), tree);
+}
+
+int attach(int tree, int target, unsigned long attributes) {
+  if (detached) return attach_detached(tree, target, "", attributes);
+  return close_with(attach_by_path(tree, target, attributes), tree);
+}
+
+int attach_at(int tree, int directory, const char *name, unsigned long attributes) {
+  if (detached) return attach_detached(tree, directory, name, attributes);
+  int target = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (target < 0) return close_with(-1, tree);
+  return close_with(attach(tree, target, attributes), target);
 }
 
 int move_mounted(int directory, const char *name, int target) {

@@ -25,6 +25,10 @@ int tree_of(int fd);
 /* Attaches a tree of tree_of on `target`; `attributes` are MOUNT_ATTR_*. Takes `tree`. Returns -1 with errno. */
 int attach(int tree, int target, unsigned long attributes);
 
+/* The same of `name` in a directory whose names nobody else changes. */
+int tree_at(int directory, const char *name);
+int attach_at(int tree, int directory, const char *name, unsigned long attributes);
+
 /* Moves the mount at `name` below `directory` onto `target`. Returns -1 with errno. */
 int move_mounted(int directory, const char *name, int target);
 

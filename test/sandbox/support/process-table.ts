@@ -25,14 +25,13 @@ export async function until(condition: () => boolean, milliseconds = 10_000): Pr
   return condition();
 }
 
-/** The helper's processes of a driver: supervisors, and the first process of each step. */
-export function helpersOf(driver: string): { readonly supervisors: number[]; readonly inits: number[] } {
-  const servers = processesWith('tsbuild-sandbox serve');
-  const supervisors = processesWith(driver)
+/** The helper's processes of a driver: servers, and the first process of each step, also of one to come. */
+export function helpersOf(driver: string): { readonly servers: number[]; readonly inits: number[] } {
+  const known = processesWith('tsbuild-sandbox serve');
+  const servers = processesWith(driver)
     .flatMap(childrenOf)
-    .filter((pid) => servers.includes(pid))
-    .flatMap(childrenOf);
-  return { supervisors, inits: supervisors.flatMap(childrenOf) };
+    .filter((pid) => known.includes(pid));
+  return { servers, inits: servers.flatMap(childrenOf) };
 }
 
 /** Children of a process. */
