@@ -24,6 +24,7 @@ export type { ImageUsage, Usage, UsageRow } from './store/usage.ts';
 export type { TarEntry } from './tar/tar-entry.ts';
 export { defaultTarLimits, type TarLimits } from './tar/tar-limits.ts';
 export { createTarReader, type TarHandlers, type TarReader } from './tar/tar-reader.ts';
+export { entryAt, type Present } from './tree/entry-at.ts';
 export { readRange } from './tree/merged-tree.ts';
 export { resolvePlace } from './tree/resolve-place.ts';
 export * from './types.ts';

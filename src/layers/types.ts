@@ -58,12 +58,12 @@ export interface LayerEntry {
   /** Nanoseconds since 1970. */
   readonly mtime: bigint;
   /** Symlink: its text, as it is. Hardlink: the path of an entry of the same layer. */
-  readonly linkTarget?: BytePath;
-  readonly device?: { readonly major: number; readonly minor: number };
+  readonly linkTarget?: BytePath | undefined;
+  readonly device?: { readonly major: number; readonly minor: number } | undefined;
   /** Names with prefix (`security.capability`) to raw bytes. */
-  readonly xattrs?: ReadonlyMap<string, Uint8Array>;
+  readonly xattrs?: ReadonlyMap<string, Uint8Array> | undefined;
   /** Present for files. */
-  readonly content?: EntryContent;
+  readonly content?: EntryContent | undefined;
 }
 
 export interface WriteLayerOptions {

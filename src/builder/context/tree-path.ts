@@ -30,7 +30,7 @@ export function ancestorsOf(path: string): readonly BytePath[] {
 /** What `lookup` must tell of an entry. */
 export interface Resolvable {
   readonly kind: string;
-  readonly linkTarget?: BytePath;
+  readonly linkTarget?: BytePath | undefined;
 }
 
 /**

@@ -4,16 +4,9 @@
  * Invariant: `finish` gives sorted entries, every parent folder among them, and each hardlink after the file it links to.
  */
 import { type BytePath, compareBytePaths } from '../../core/index.ts';
-import type { LayerEntry, Tree } from '../../layers/index.ts';
+import { entryAt, type LayerEntry, type Present, type Tree } from '../../layers/index.ts';
 import { ancestorsOf, parentOf, resolveInTree } from '../context/tree-path.ts';
 import type { Owner } from './owner.ts';
-
-/** What a path of the merged view needs to tell. */
-export type Present = Pick<LayerEntry, 'kind' | 'linkTarget' | 'mode' | 'uid' | 'gid' | 'mtime' | 'size'> & {
-  readonly xattrs?: LayerEntry['xattrs'];
-  readonly device?: LayerEntry['device'];
-  readonly content?: LayerEntry['content'];
-};
 
 export class LayerDraft {
   readonly #beneath: Tree | undefined;
@@ -107,24 +100,6 @@ export class LayerDraft {
         return { ...rest, kind: 'hardlink', size: 0, linkTarget: first.path };
       });
   }
-}
-
-/** An entry with the given place and what another one is: never more than LayerEntry's own members. */
-export function entryAt(path: BytePath, present: Present, changes: Partial<LayerEntry> = {}): LayerEntry {
-  return {
-    path,
-    kind: present.kind,
-    mode: present.mode,
-    uid: present.uid,
-    gid: present.gid,
-    size: present.size,
-    mtime: present.mtime,
-    ...(present.linkTarget === undefined ? {} : { linkTarget: present.linkTarget }),
-    ...(present.device === undefined ? {} : { device: present.device }),
-    ...(present.xattrs === undefined ? {} : { xattrs: present.xattrs }),
-    ...(present.content === undefined ? {} : { content: present.content }),
-    ...changes,
-  };
 }
 
 export function newFolder(path: BytePath, mode: number, owner: Owner, mtime: bigint): LayerEntry {

@@ -5,10 +5,10 @@
  * Invariant: no entry gets a path outside the tree, whatever the archive says.
  */
 import { type BytePath, bytePathToText, TsbuildError } from '../../core/index.ts';
-import type { LayerEntry } from '../../layers/index.ts';
+import { entryAt, type LayerEntry } from '../../layers/index.ts';
 import { ancestorsOf, baseName, joinPath, parentOf, resolveInTree } from '../context/tree-path.ts';
 import type { LayerDraft } from './layer-draft.ts';
-import { entryAt, newFolder } from './layer-draft.ts';
+import { newFolder } from './layer-draft.ts';
 import type { Owner } from './owner.ts';
 
 export interface ArchiveTarget {

@@ -11,9 +11,9 @@
  * Invariant: the tree is only read, and every entry lies below the root.
  */
 import { type BytePath, bytePathFromText, bytePathToText, TsbuildError } from '../../core/index.ts';
-import type { LayerEntry, Tree } from '../../layers/index.ts';
+import { entryAt, type LayerEntry, type Tree } from '../../layers/index.ts';
 import { ancestorsOf, joinPath, parentOf } from '../context/index.ts';
-import { entryAt, LayerDraft, newFolder } from './layer-draft.ts';
+import { LayerDraft, newFolder } from './layer-draft.ts';
 import { layoutArchive } from './layout-archive.ts';
 import { applyMode, type ModeChange, parseMode } from './mode.ts';
 import { type CopyOperation, destinationIsFolder } from './operation.ts';

@@ -20,7 +20,7 @@ export interface NodeMetadata {
   readonly uid: number;
   readonly gid: number;
   readonly mtime: bigint;
-  readonly xattrs?: ReadonlyMap<string, Uint8Array>;
+  readonly xattrs?: ReadonlyMap<string, Uint8Array> | undefined;
 }
 
 export class Target {

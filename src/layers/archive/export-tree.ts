@@ -2,7 +2,9 @@
  * Writes a file system tree out of the store: as a tar (`-o type=tar`) or into a folder (`-o type=local`).
  * Invariant: whatever the tree and the folder hold, nothing outside the folder is touched (export-folder.ts).
  */
+
 import type { BytePath } from '../../core/index.ts';
+import { entryAt } from '../tree/entry-at.ts';
 import type { EntryContent, LayerEntry, Tree, TreeEntry } from '../types.ts';
 
 export type ExportTarget =
@@ -63,7 +65,7 @@ function* subtree(tree: Tree, from: BytePath): Generator<LayerEntry> {
       return;
     }
     if (entry.inode !== 0) firstNames.set(entry.inode, path);
-    yield { ...entry, path };
+    yield entryAt(path, entry);
     if (entry.kind === 'directory') for (const child of tree.list(entry.path)) yield* walk(child);
   };
   const root = tree.lookup(from);

@@ -168,9 +168,9 @@ export class UpperPacker implements UpperVisitor {
       gid: stat.gid,
       size: kind === 'file' ? stat.size : 0,
       mtime: stat.mtime,
-      ...(linkTarget !== undefined && { linkTarget }),
-      ...(isDevice && { device: { major: stat.major, minor: stat.minor } }),
-      ...(xattrs && { xattrs }),
+      linkTarget,
+      device: isDevice ? { major: stat.major, minor: stat.minor } : undefined,
+      xattrs,
     };
     this.#draft.header(clamped(header, this.#latest));
   }

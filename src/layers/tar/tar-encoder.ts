@@ -11,7 +11,10 @@ import type { EntryKind } from '../types.ts';
 import { encodePaxRecords, formatPaxTime } from './pax.ts';
 import { blockSize, type Field, field } from './tar-format.ts';
 
-/** What a header says about an entry: a LayerEntry without its content. */
+/**
+ * What a header says about an entry: a LayerEntry without its content. Fields may be there and undefined: objects of one
+ * shape, made without spreading, are read several times as fast.
+ */
 export interface HeaderFields {
   readonly path: BytePath;
   readonly kind: EntryKind;
@@ -20,9 +23,9 @@ export interface HeaderFields {
   readonly gid: number;
   readonly size: number;
   readonly mtime: bigint;
-  readonly linkTarget?: BytePath;
-  readonly device?: { readonly major: number; readonly minor: number };
-  readonly xattrs?: ReadonlyMap<string, Uint8Array>;
+  readonly linkTarget?: BytePath | undefined;
+  readonly device?: { readonly major: number; readonly minor: number } | undefined;
+  readonly xattrs?: ReadonlyMap<string, Uint8Array> | undefined;
 }
 
 const typeflags: Readonly<Record<EntryKind, number>> = {
@@ -70,8 +73,19 @@ export function encodeHeader(entry: HeaderFields, target: Buffer, offset: number
     return undefined;
   }
   const header = Buffer.alloc(blockSize * 2 + blocks.length);
-  const described = { kind: 'file', mode: 0o644, uid: 0, gid: 0, size: length } as const;
-  writeBlock(header, 0, { ...described, path: paxName as BytePath, mtime: 0n }, paxName, 0, 0, paxTypeflag);
+  const described: HeaderFields = {
+    path: paxName as BytePath,
+    kind: 'file',
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: length,
+    mtime: 0n,
+    linkTarget: undefined,
+    device: undefined,
+    xattrs: undefined,
+  };
+  writeBlock(header, 0, described, paxName, 0, 0, paxTypeflag);
   blocks.copy(header, blockSize);
   writeBlock(header, blockSize + blocks.length, entry, name, split, seconds, typeflags[entry.kind]);
   return header;

@@ -20,13 +20,13 @@ export interface TarEntry {
   readonly size: number;
   /** Nanoseconds since 1970. */
   readonly mtime: bigint;
-  readonly linkTarget?: BytePath;
-  readonly device?: { readonly major: number; readonly minor: number };
-  readonly xattrs?: ReadonlyMap<string, Uint8Array>;
+  readonly linkTarget?: BytePath | undefined;
+  readonly device?: { readonly major: number; readonly minor: number } | undefined;
+  readonly xattrs?: ReadonlyMap<string, Uint8Array> | undefined;
   /** Where the stored bytes begin in the uncompressed archive. */
   readonly offset: number;
   /** Where the stored bytes belong in the file; undefined: they are the file. */
-  readonly segments?: readonly SparseSegment[];
+  readonly segments?: readonly SparseSegment[] | undefined;
 }
 
 /** What extended headers collected for the entry that follows them. */
@@ -77,7 +77,6 @@ export function buildEntry(header: RawHeader, overrides: Overrides, size: number
   if ((kind === 'symlink' || kind === 'hardlink') && link === '') {
     return tarError('tar-invalid', `the link ${shown(name)} has no target`);
   }
-  const xattrs = xattrsOf(records);
   return {
     name: name as BytePath,
     kind,
@@ -86,12 +85,12 @@ export function buildEntry(header: RawHeader, overrides: Overrides, size: number
     gid: gid === undefined ? bounded(header.gid, 'gid') : decimal(gid, 'gid', largestId),
     size: kind === 'file' ? size : 0,
     mtime: clampTime(mtime === undefined ? header.mtime * 1_000_000_000n : parsePaxTime(mtime)),
+    // One shape for all: see `HeaderFields`.
+    linkTarget: kind === 'symlink' || kind === 'hardlink' ? (link as BytePath) : undefined,
+    device: kind === 'char' || kind === 'block' ? { major: header.deviceMajor, minor: header.deviceMinor } : undefined,
+    xattrs: xattrsOf(records),
     offset,
-    ...((kind === 'symlink' || kind === 'hardlink') && { linkTarget: link as BytePath }),
-    ...((kind === 'char' || kind === 'block') && {
-      device: { major: header.deviceMajor, minor: header.deviceMinor },
-    }),
-    ...(xattrs && { xattrs }),
+    segments: undefined,
   };
 }
 

@@ -50,11 +50,13 @@ export interface EntryTable {
 }
 
 /** An entry to put into a table: a LayerEntry, or a mark of a layer's index with only a path. */
-export type TableEntry = Omit<LayerEntry, 'kind'> & {
-  readonly kind: TableKind;
-  readonly offset?: number;
-  readonly segments?: readonly SparseSegment[];
-};
+export type TableEntry = Omit<LayerEntry, 'kind'> & { readonly kind: TableKind };
+
+/** Where in its archive an entry without a content of its own has its bytes. */
+export interface Stored {
+  readonly offset: number;
+  readonly segments?: readonly SparseSegment[] | undefined;
+}
 
 export class EntryTableBuilder {
   readonly #kinds = new Column(Uint8Array);
@@ -71,7 +73,7 @@ export class EntryTableBuilder {
   readonly #sources = new Map<string, number>();
   readonly #extras: Record<number, Extra> = {};
 
-  add(entry: TableEntry): void {
+  add(entry: TableEntry, stored: Stored | undefined = undefined): void {
     const { content } = entry;
     const number = this.#kinds.length;
     this.#kinds.push(tableKinds.indexOf(entry.kind));
@@ -84,8 +86,8 @@ export class EntryTableBuilder {
     this.#addText(entry.linkTarget ?? '');
     this.#addText(content?.kind === 'file' ? content.path : '');
     this.#sourceOf.push(content ? this.#source(content) : -1);
-    this.#offsets.push(content ? this.#offset(content) : (entry.offset ?? 0));
-    const segments = entry.segments ?? (content?.kind === 'range' ? content.segments : undefined);
+    this.#offsets.push(content ? this.#offset(content) : (stored?.offset ?? 0));
+    const segments = stored?.segments ?? (content?.kind === 'range' ? content.segments : undefined);
     if (entry.device || entry.xattrs || segments) {
       this.#extras[number] = {
         ...(entry.device && { device: entry.device }),
@@ -243,8 +245,8 @@ export class EntryTableView {
     const kind = this.kind(number);
     if (kind === 'whiteout' || kind === 'opaque') return damaged();
     const extra = table.extras[number];
-    const content = this.#content(number);
-    const plain: LayerEntry = {
+    // One shape for all: see `HeaderFields`.
+    return {
       path: this.path(number),
       kind: kind satisfies EntryKind,
       mode: table.modes[number] ?? 0,
@@ -252,14 +254,10 @@ export class EntryTableView {
       gid: table.gids[number] ?? 0,
       size: table.sizes[number] ?? 0,
       mtime: table.mtimes[number] ?? 0n,
-    };
-    if (kind === 'file' && !extra) return content ? { ...plain, content } : plain;
-    return {
-      ...plain,
-      ...((kind === 'symlink' || kind === 'hardlink') && { linkTarget: this.linkTarget(number) }),
-      ...(extra?.device && { device: extra.device }),
-      ...(extra?.xattrs && { xattrs: xattrsOf(extra.xattrs) }),
-      ...(content && { content }),
+      linkTarget: kind === 'symlink' || kind === 'hardlink' ? this.linkTarget(number) : undefined,
+      device: extra?.device,
+      xattrs: extra?.xattrs && xattrsOf(extra.xattrs),
+      content: this.#content(number),
     };
   }
 

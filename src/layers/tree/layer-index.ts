@@ -10,6 +10,7 @@ import { type BytePath, systemErrorCode, TsbuildError } from '../../core/index.t
 import { layerName } from '../tar/layer-path.ts';
 import type { TarEntry } from '../tar/tar-entry.ts';
 import { shown, tarError } from '../tar/tar-errors.ts';
+import { entryAt } from './entry-at.ts';
 import { type EntryTable, EntryTableBuilder, EntryTableView, type Extra } from './entry-table.ts';
 
 export type LayerIndex = EntryTableView;
@@ -33,8 +34,7 @@ export class LayerIndexBuilder {
         if (name.path === '' && entry.kind !== 'directory') {
           tarError('tar-invalid', `${shown(entry.name)} would take the place of the root directory`);
         }
-        const { name: _, ...rest } = entry;
-        this.#builder.add({ ...rest, path: name.path });
+        this.#builder.add(entryAt(name.path, entry), entry);
       }
     }
   }

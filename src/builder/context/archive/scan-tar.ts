@@ -43,10 +43,10 @@ export async function scanTar(
 }
 
 function layerEntry(entry: TarEntry, file: string): LayerEntry {
-  const { name, offset, segments, ...rest } = entry;
-  if (entry.kind !== 'file') return { ...rest, path: name };
-  const content = { kind: 'range', file, offset, size: entry.size, ...(segments && { segments }) } as const;
-  return { ...rest, path: name, content };
+  const { kind, name, mode, uid, gid, size, mtime, linkTarget, device, xattrs, offset, segments } = entry;
+  const content =
+    kind === 'file' ? ({ kind: 'range', file, offset, size, ...(segments && { segments }) } as const) : undefined;
+  return { path: name, kind, mode, uid, gid, size, mtime, linkTarget, device, xattrs, content };
 }
 
 /** The reader speaks of layers; here the user named the archive. */
