@@ -38,6 +38,7 @@ export class NamespaceSandbox implements Sandbox {
   readonly #server: StepServer;
   #shared: Promise<'host' | SharedNetwork> | undefined;
   #steps = 0;
+  #resolvers = { text: '', read: Number.NEGATIVE_INFINITY };
   readonly #admitted = new Set<string>();
 
   constructor(options: NamespaceSandboxOptions) {
@@ -78,7 +79,7 @@ export class NamespaceSandbox implements Sandbox {
           held: options.held !== undefined,
           legacyMounts,
           ...(typeof network === 'string' ? { network } : { network: 'joined', networkNamespace: network.namespace }),
-          resolvConf: resolvConf(readText('/etc/resolv.conf'), network),
+          resolvConf: resolvConf(this.#readResolvers(), network),
           hosts: hostsFile(step),
           cgroupFiles: group?.joinFiles ?? [],
         });
@@ -88,11 +89,12 @@ export class NamespaceSandbox implements Sandbox {
       // Nothing but the server holds a step.
       if (isAttached) await held?.rooted.then(() => held.needed);
       throwIfAborted(options.signal);
-      const since = Date.now();
+      const spec = encode();
+      const since = this.#resolvers.read;
       const later = () => (Date.now() - since > freshness ? encode() : undefined);
       const end = await (isAttached
-        ? runAttached([program, ...(launch ?? ['run'])], encode(), options)
-        : this.#server.run(encode(), options, later));
+        ? runAttached([program, ...(launch ?? ['run'])], spec, options)
+        : this.#server.run(spec, options, later));
       throwIfAborted(options.signal);
       await held?.rooted;
       await held?.needed;
@@ -113,6 +115,13 @@ export class NamespaceSandbox implements Sandbox {
   async close(): Promise<void> {
     const network = await this.#shared;
     await Promise.all([this.#server.close(), typeof network === 'object' ? network.close() : undefined]);
+  }
+
+  /** Of this machine. */
+  #readResolvers(): string {
+    const now = Date.now();
+    if (now - this.#resolvers.read > freshness) this.#resolvers = { text: readText('/etc/resolv.conf'), read: now };
+    return this.#resolvers.text;
   }
 
   /** What a step's network is here; the fallback of `default` is announced once. */
