@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { BytePath } from '../../src/core/index.ts';
 import { type Compression, type Digest, digestOf } from '../../src/image/index.ts';
 import { diffUpper } from '../../src/layers/diff/diff-upper.ts';
-import { encodeHeader, endOfArchive, type HeaderFields } from '../../src/layers/tar/tar-encoder.ts';
-import { blockSize, paddingOf } from '../../src/layers/tar/tar-format.ts';
+import { endOfArchive, type HeaderFields, headerBytes } from '../../src/layers/tar/tar-encoder.ts';
+import { paddingOf } from '../../src/layers/tar/tar-format.ts';
 import { applyLayer } from '../../src/layers/worker/blob-jobs.ts';
 import type { JobControl } from '../../src/layers/worker/job-control.ts';
 
@@ -59,23 +59,18 @@ export function archiveOf(entries: readonly ArchiveEntry[]): Buffer {
   const pieces: Buffer[] = [];
   for (const { path, linkTarget, content = '', ...fields } of entries) {
     const data = Buffer.from(content);
-    const block = Buffer.alloc(blockSize);
-    const header = encodeHeader(
-      {
-        kind: 'file',
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        mtime: 1_000_000_000n * 1_000_000_000n,
-        ...fields,
-        size: fields.size ?? data.length,
-        path: path as BytePath,
-        ...(linkTarget !== undefined && { linkTarget: linkTarget as BytePath }),
-      },
-      block,
-      0,
-    );
-    pieces.push(header ?? block, data, Buffer.alloc(paddingOf(data.length)));
+    const header = headerBytes({
+      kind: 'file',
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      mtime: 1_000_000_000n * 1_000_000_000n,
+      ...fields,
+      size: fields.size ?? data.length,
+      path: path as BytePath,
+      ...(linkTarget !== undefined && { linkTarget: linkTarget as BytePath }),
+    });
+    pieces.push(header, data, Buffer.alloc(paddingOf(data.length)));
   }
   pieces.push(endOfArchive());
   return Buffer.concat(pieces);

@@ -2,8 +2,8 @@
  * A tree as one tar, written as it is read.
  * Invariant: the same tree gives the same bytes, those writeLayer would write.
  */
-import { encodeHeader, endOfArchive } from '../tar/tar-encoder.ts';
-import { blockSize, paddingOf } from '../tar/tar-format.ts';
+import { endOfArchive, headerBytes } from '../tar/tar-encoder.ts';
+import { paddingOf } from '../tar/tar-format.ts';
 import type { LayerEntry } from '../types.ts';
 import { EntryBytes } from './entry-bytes.ts';
 import { writeChunks } from './output.ts';
@@ -23,8 +23,7 @@ function* tarOf(entries: Iterable<LayerEntry>): Generator<Uint8Array> {
   const source = new EntryBytes();
   try {
     for (const entry of entries) {
-      const block = Buffer.alloc(blockSize);
-      yield encodeHeader(entry, block, 0) ?? block;
+      yield headerBytes(entry);
       if (entry.kind !== 'file' || entry.size === 0) continue;
       let at = 0;
       for (const { bytes, position } of source.pieces(entry)) {

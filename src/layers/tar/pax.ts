@@ -3,7 +3,6 @@
  */
 
 import { shown, tarError } from './tar-errors.ts';
-import { paddingOf } from './tar-format.ts';
 
 /** In the order of the archive; a key may occur more than once (GNU sparse 0.0 relies on it). */
 export type PaxRecords = readonly (readonly [key: string, value: string])[];
@@ -44,8 +43,8 @@ export function formatPaxTime(nanoseconds: bigint): string {
   return `${sign}${magnitude / 1_000_000_000n}${fraction === '' ? '' : `.${fraction}`}`;
 }
 
-/** Records as the data blocks of an extended header, padded to whole blocks. */
-export function encodePaxRecords(records: PaxRecords): { readonly length: number; readonly blocks: Buffer } {
+/** Records as the data of an extended header, in latin1. */
+export function encodePaxRecords(records: PaxRecords): string {
   let text = '';
   for (const [key, value] of records) {
     // The length counts its own digits.
@@ -54,7 +53,5 @@ export function encodePaxRecords(records: PaxRecords): { readonly length: number
     if (rest + String(length).length !== length) length = rest + String(length).length;
     text += `${length} ${key}=${value}\n`;
   }
-  const blocks = Buffer.alloc(text.length + paddingOf(text.length));
-  blocks.write(text, 0, 'latin1');
-  return { length: text.length, blocks };
+  return text;
 }

@@ -9,7 +9,7 @@
 import type { BytePath } from '../../core/index.ts';
 import type { EntryKind } from '../types.ts';
 import { encodePaxRecords, formatPaxTime } from './pax.ts';
-import { blockSize, type Field, field } from './tar-format.ts';
+import { blockSize, type Field, field, paddingOf } from './tar-format.ts';
 
 /**
  * What a header says about an entry: a LayerEntry without its content. Fields may be there and undefined: objects of one
@@ -44,11 +44,14 @@ const largestShort = 0o7777777;
 const largestLong = 0o77777777777;
 const paxName = 'PaxHeaders.0/entry';
 
+/** Bytes of a header with the usual PAX header before it, of one block of records. */
+export const headerRoom = 3 * blockSize;
+
 /**
- * Writes the header into `target` at `offset`, where one block is free, when no PAX header is needed.
- * @returns undefined when it did; else the PAX header and the header, to be written in its place
+ * Writes the header, and the PAX header it may need, into `target` at `offset`, where `headerRoom` is free.
+ * @returns the bytes they took; where that is too little, the blocks to be written instead
  */
-export function encodeHeader(entry: HeaderFields, target: Buffer, offset: number): Buffer | undefined {
+export function encodeHeader(entry: HeaderFields, target: Buffer, offset: number): number | Buffer {
   const seconds = floorSeconds(entry.mtime);
   const name = entry.kind === 'directory' ? `${entry.path === '' ? '.' : entry.path}/` : entry.path;
   const split = name.length <= field.name[1] ? 0 : prefixLength(name);
@@ -63,32 +66,20 @@ export function encodeHeader(entry: HeaderFields, target: Buffer, offset: number
     seconds <= largestLong &&
     BigInt(seconds) * second === entry.mtime &&
     entry.xattrs === undefined;
-  if (fits) {
-    writeBlock(target, offset, entry, name, split, seconds, typeflags[entry.kind]);
-    return undefined;
-  }
-  const { length, blocks } = encodePaxRecords(recordsOf(entry, name, split));
-  if (length === 0) {
-    writeBlock(target, offset, entry, name, split, seconds, typeflags[entry.kind]);
-    return undefined;
-  }
-  const header = Buffer.alloc(blockSize * 2 + blocks.length);
-  const described: HeaderFields = {
-    path: paxName as BytePath,
-    kind: 'file',
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    size: length,
-    mtime: 0n,
-    linkTarget: undefined,
-    device: undefined,
-    xattrs: undefined,
-  };
-  writeBlock(header, 0, described, paxName, 0, 0, paxTypeflag);
-  blocks.copy(header, blockSize);
-  writeBlock(header, blockSize + blocks.length, entry, name, split, seconds, typeflags[entry.kind]);
-  return header;
+  const records = fits ? '' : encodePaxRecords(recordsOf(entry, name, split));
+  const extended = records === '' ? 0 : blockSize + records.length + paddingOf(records.length);
+  const size = extended + blockSize;
+  const [into, at] = size > headerRoom ? [Buffer.alloc(size), 0] : [target, offset];
+  if (extended > 0) writePaxHeader(into, at, records, extended);
+  writeBlock(into, at + extended, entry, name, split, seconds, typeflags[entry.kind]);
+  return into === target ? size : into;
+}
+
+/** The same, as bytes of its own. */
+export function headerBytes(entry: HeaderFields): Buffer {
+  const room = Buffer.alloc(headerRoom);
+  const written = encodeHeader(entry, room, 0);
+  return typeof written === 'number' ? room.subarray(0, written) : written;
 }
 
 /** What ends an archive: two blocks of zeros. */
@@ -138,6 +129,25 @@ function prefixLength(name: string): number {
   if (name.length > field.prefix[1] + 1 + field.name[1]) return -1;
   const slash = name.indexOf('/', name.length - field.name[1] - 1);
   return slash > 0 && slash <= field.prefix[1] && slash < name.length - 1 ? slash : -1;
+}
+
+/** @param length bytes of it, padding and all */
+function writePaxHeader(target: Buffer, offset: number, records: string, length: number): void {
+  const described: HeaderFields = {
+    path: paxName as BytePath,
+    kind: 'file',
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: records.length,
+    mtime: 0n,
+    linkTarget: undefined,
+    device: undefined,
+    xattrs: undefined,
+  };
+  writeBlock(target, offset, described, paxName, 0, 0, paxTypeflag);
+  target.fill(0, offset + blockSize, offset + length);
+  target.write(records, offset + blockSize, 'latin1');
 }
 
 function writeBlock(

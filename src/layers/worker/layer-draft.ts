@@ -6,8 +6,8 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { createDigestHasher, type Digest, type DigestHasher } from '../../image/index.ts';
 import { native } from '../native/addon.ts';
 import { EarlyWriteback } from '../native/early-writeback.ts';
-import { encodeHeader, endOfArchive, type HeaderFields } from '../tar/tar-encoder.ts';
-import { blockSize, paddingOf } from '../tar/tar-format.ts';
+import { encodeHeader, endOfArchive, type HeaderFields, headerRoom } from '../tar/tar-encoder.ts';
+import { paddingOf } from '../tar/tar-format.ts';
 import type { JobControl } from './job-control.ts';
 import { layerFailure } from './system-error.ts';
 
@@ -55,12 +55,11 @@ export class LayerDraft {
 
   /** Starts an entry; as many content bytes as it says must follow, then `endContent`. */
   header(entry: HeaderFields): void {
-    const at = this.#reserve(blockSize);
-    const long = encodeHeader(entry, this.#buffer, at);
-    if (long) {
-      this.#used -= blockSize;
-      this.bytes(long);
-    }
+    const at = this.#reserve(headerRoom);
+    const written = encodeHeader(entry, this.#buffer, at);
+    this.#used = at;
+    if (typeof written === 'number') this.#used += written;
+    else this.bytes(written);
   }
 
   bytes(bytes: Uint8Array): void {
