@@ -1,7 +1,16 @@
 /** What is measured. A scenario's `scale` shrinks its counts for a quick look. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { busyboxPath } from '../test/support/base-images.ts';
 import { commandPath } from '../test/support/tsbuild.ts';
 import type { Builder, BuildOptions } from './builders.ts';
+
+export interface ByHand {
+  readonly name: string;
+  /** Of the programs it runs, the one that may not be installed. */
+  readonly needs: string;
+  /** For `sh -c`. */
+  readonly script: string;
+}
 
 export interface Scenario {
   readonly name: string;
@@ -15,6 +24,8 @@ export interface Scenario {
   /** Before each measured run. */
   beforeRun?(context: string, run: number): void;
   commands(builder: Builder, context: string): readonly (readonly string[])[];
+  /** The same with the tools of any Linux, as one more contender. */
+  byHand?(context: string, scale: number): ByHand;
 }
 
 const build =
@@ -74,7 +85,16 @@ const entries = (count: number): Scenario => ({
   commands: build('ignore', 'entries'),
 });
 
-const textFile = (megabytes: number) => `yes 'some text that repeats' | head -c ${megabytes}000000 > /text`;
+const manyFiles = (scale: number) => {
+  const [files, megabytes] = [Math.round(30_000 * scale), Math.round(150 * scale)];
+  return [
+    `mkdir /many && cd /many && i=0; while [ $i -lt ${files} ]; do echo "file $i of many" > $i; i=$((i+1)); done`,
+    `dd if=/dev/urandom of=/random bs=1M count=${megabytes} 2>/dev/null`,
+    textFile(megabytes),
+  ].join(' && ');
+};
+
+const textFile = (megabytes: number) => `yes some text that repeats | head -c ${megabytes}000000 > /text`;
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -118,20 +138,23 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'export',
     about: '30,000 files and 300 MB made by a RUN, exported as a gzip OCI archive',
-    prepare: (context, scale) => {
-      const [files, megabytes] = [Math.round(30_000 * scale), Math.round(150 * scale)];
-      const script = [
-        `mkdir /many && cd /many && i=0; while [ $i -lt ${files} ]; do echo "file $i of many" > $i; i=$((i+1)); done`,
-        `dd if=/dev/urandom of=/random bs=1M count=${megabytes} 2>/dev/null`,
-        textFile(megabytes),
-      ].join(' && ');
-      writeFileSync(`${context}/Dockerfile`, `FROM base\nRUN ${script}\n`);
-    },
+    prepare: (context, scale) => writeFileSync(`${context}/Dockerfile`, `FROM base\nRUN ${manyFiles(scale)}\n`),
     commands: (builder, context) => {
       const archive = `${context}.archive.tar`;
       rmSync(archive, { force: true });
       return builder.commands(context, { tag: 'export:1', cache: 'ignore', archive });
     },
+    byHand: (context, scale) => ({
+      name: 'tar|pigz',
+      needs: '/usr/bin/pigz',
+      script: [
+        `cd ${context} && root=$(mktemp -d root-XXXXXX) && mkdir $root/bin $root/dev`,
+        `cp ${busyboxPath} $root/bin/ && for name in sh mkdir dd yes head; do ln -s busybox $root/bin/$name; done`,
+        'cp -a /dev/urandom /dev/null $root/dev/',
+        `chroot $root sh -c '${manyFiles(scale)}'`,
+        'tar c -C $root . | pigz -6 > archive.gz',
+      ].join(' && '),
+    }),
   },
   ...[1, 5].map(memory),
   ...[1_000, 10_000, 100_000, 300_000].map(entries),
