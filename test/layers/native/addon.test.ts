@@ -136,6 +136,22 @@ describe('directory handles', () => {
   });
 });
 
+describe('directories', () => {
+  test('are spread where the file system says it can', () => {
+    const before = attributesOf(folder.path);
+    const isSpread = native.spreadDirectories(root);
+    // lsattr fails where there are no such attributes.
+    expect(attributesOf(folder.path).includes('T')).toBe(isSpread);
+    expect(before.includes('T')).toBe(false);
+    expect(native.spreadDirectories(root)).toBe(isSpread);
+  });
+});
+
+/** Of chattr(1). */
+function attributesOf(path: string): string {
+  return bash("(lsattr -d . 2>/dev/null || true) | cut -d' ' -f1", path);
+}
+
 describe('locks', () => {
   test('exclude each other between open files and end with the descriptor', () => {
     const path = join(folder.path, 'lock');
