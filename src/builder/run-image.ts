@@ -15,6 +15,7 @@ import {
   type StepResult,
   type StepSpec,
 } from '../sandbox/index.ts';
+import { fetchMissing } from './fetch-missing.ts';
 import { findShell } from './find-shell.ts';
 import { emulatorFor } from './foreign-platforms.ts';
 import { probeMemory } from './probe-memory.ts';
@@ -60,12 +61,10 @@ const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
  * @throws TsbuildError `usage` for an image without a command, `shell-missing`, `sandbox-*`
  */
 export async function prepareRun(image: ResolvedImage, request: RunRequest, ports: RunPorts): Promise<PreparedRun> {
-  const { store, baseImages, events, signal } = ports;
+  const { store, events, signal } = ports;
   const chain = {
     signal,
-    ensure: async (layer: ResolvedImage['layers'][number], inner: AbortSignal) => {
-      if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
-    },
+    ensure: fetchMissing(ports),
     onNote: (message: string) => events({ kind: 'notice', level: 'warning', message }),
   };
   const args = argumentsOf(image.config.config, request);

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readAttested, type Statement } from '../support/attested-images.ts';
+import { pullAttested, readAttested, type Statement } from '../support/attested-images.ts';
 import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
 import { mustRun } from '../support/command.ts';
 import type { WebServer } from '../support/context-server.ts';
@@ -194,15 +194,7 @@ describe('provenance', () => {
       '--metadata-file',
       `${work.path}/m.json`,
     ]);
-    await mustRun('skopeo', [
-      'copy',
-      '-q',
-      '--all',
-      '--src-tls-verify=false',
-      `docker://${name}`,
-      `oci:${work.path}/back:1`,
-    ]);
-    const pushed = readAttested(`${work.path}/back`, '1');
+    const pushed = await pullAttested(name, `${work.path}/back`);
     const image = only(pushed.images);
     expect(image.manifest.layers.every(({ mediaType }) => mediaType.endsWith('gzip'))).toBe(true);
     const { entry, manifest, statements } = only(pushed.attestations);

@@ -2,9 +2,9 @@
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cannotTest } from '../sandbox/support/step-runner.ts';
-import { readAttested, type Statement } from '../support/attested-images.ts';
+import { pullAttested, readAttested, type Statement } from '../support/attested-images.ts';
 import { type BuildWorkspace, buildWorkspace } from '../support/build-workspace.ts';
-import { mustRun, run } from '../support/command.ts';
+import { run } from '../support/command.ts';
 import { writeOciLayout } from '../support/image-files.ts';
 import { startRegistry } from '../support/registry.ts';
 import { giveToRung, isolationOf, rungPrefix } from '../support/rung-prefix.ts';
@@ -97,15 +97,7 @@ describe('a bill of materials', () => {
     await using registry = await startRegistry();
     const name = `${registry.host}/team/app:1`;
     await work.build(context, ['-t', name, '--push', '--sbom', scanner, '-o', `${work.path}/out`]);
-    await mustRun('skopeo', [
-      'copy',
-      '-q',
-      '--all',
-      '--src-tls-verify=false',
-      `docker://${name}`,
-      `oci:${work.path}/back:1`,
-    ]);
-    const pushed = readAttested(`${work.path}/back`, '1');
+    const pushed = await pullAttested(name, `${work.path}/back`);
     const bill = statements(`${work.path}/back`, '1')[0] as Statement;
     const comments = bill.predicate.files.map(({ comment }: { comment: string }) => comment).sort();
     expect(comments).toEqual(pushed.images[0]?.manifest.layers.map(({ digest }) => `layerID: ${digest}`).sort());

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { mustRun } from './command.ts';
 import { type BlobDescriptor, type Manifest, sha256 } from './image-files.ts';
 
 export interface Statement {
@@ -27,6 +28,13 @@ export interface AttestedIndex {
     readonly manifest: AttestationManifest;
     readonly statements: readonly Statement[];
   }[];
+}
+
+/** An image of a registry as skopeo brings it, with all that stands in its index. @param layout is made */
+export async function pullAttested(name: string, layout: string): Promise<AttestedIndex> {
+  const flags = ['-q', '--all', '--src-tls-verify=false'];
+  await mustRun('skopeo', ['copy', ...flags, `docker://${name}`, `oci:${layout}:1`]);
+  return readAttested(layout, '1');
 }
 
 /** @param name as the layout has it; undefined: its only entry */

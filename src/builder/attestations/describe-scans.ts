@@ -4,7 +4,7 @@
  */
 import { bytePathFromText } from '../../core/index.ts';
 import type { LayerRef, Tree } from '../../layers/index.ts';
-import { isOfResult, type Scan, spdxPredicate } from './read-scans.ts';
+import { isObject, isOfResult, type Scan, spdxPredicate } from './read-scans.ts';
 import type { Attestation } from './statements.ts';
 
 /** @param chain of the result  @param layerTree what a layer alone makes */
@@ -64,8 +64,4 @@ async function withComments(
     }
   }
   return commented;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -3,10 +3,10 @@
  * Invariant: nothing in it depends on the machine but the platform, the times and the ID of the build, and the place of the
  * context in its git work tree.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { canonicalJson, hostPlatform, TsbuildError } from '../../core/index.ts';
-import { formatPlatform } from '../../image/index.ts';
+import { digestHex, digestOf, formatPlatform } from '../../image/index.ts';
 import type { ParsedDockerfile } from '../dockerfile/index.ts';
 import type { Plan } from '../plan/index.ts';
 import { rfc3339 } from '../rfc3339.ts';
@@ -44,17 +44,12 @@ export function buildRun(
   images: readonly BuiltImage[],
 ): BuildRun {
   const time = epoch === undefined ? undefined : rfc3339(epoch * 1000);
-  const bytes =
+  const hex =
     time === undefined
-      ? randomBytes(16)
-      : createHash('sha256')
-          .update(canonicalJson([time, images.map(({ manifest }) => manifest.digest)]))
-          .digest()
-          .subarray(0, 16);
+      ? randomBytes(16).toString('hex')
+      : digestHex(digestOf(canonicalJson([time, images.map(({ manifest }) => manifest.digest)]))).slice(0, 32);
   return {
-    id: BigInt(`0x${bytes.toString('hex')}`)
-      .toString(36)
-      .padStart(25, '0'),
+    id: BigInt(`0x${hex}`).toString(36).padStart(25, '0'),
     startedOn: time ?? rfc3339(started),
     finishedOn: time ?? rfc3339(finished),
   };
@@ -97,7 +92,11 @@ function slsaPredicate(facts: ProvenanceFacts, wanted: ProvenanceRequest, source
   const config = mode === 'max' ? buildConfig(request, parsed, plan, results) : undefined;
   const vcs = wanted.vcs ? vcsOf(facts.request) : {};
   const isWhole = sources.locals.length === 0;
-  const info = { filename: entryPoint(request), language: 'Dockerfile', data: base64(parsed.text) };
+  const info = {
+    filename: entryPoint(request),
+    language: 'Dockerfile',
+    data: Buffer.from(parsed.text).toString('base64'),
+  };
   return {
     buildDefinition: {
       buildType,
@@ -172,8 +171,4 @@ function vcsOf({ context, dockerfile }: BuildRequest): { readonly vcs?: Readonly
 function usesNetwork({ plan }: ProvenanceFacts): boolean {
   const steps = plan.stages.flatMap((stage) => stage.steps);
   return steps.some(({ operation }) => operation.kind === 'run' && operation.network !== 'none');
-}
-
-function base64(text: string): string {
-  return Buffer.from(text).toString('base64');
 }

@@ -64,9 +64,11 @@ function scanOf(fileName: string, bytes: Buffer, refuse: (what: string, cause?: 
   if (predicateType !== spdxPredicate) {
     return refuse(`wrote ${fileName}, which is no statement of the type ${spdxPredicate}`);
   }
-  if (typeof predicate !== 'object' || predicate === null || Array.isArray(predicate)) {
-    return refuse(`wrote ${fileName}, a statement without a predicate`);
-  }
+  if (!isObject(predicate)) return refuse(`wrote ${fileName}, a statement without a predicate`);
   if (!Array.isArray(subject) || !subject.every(isSubject)) return refuse(`wrote ${fileName}, whose subjects are none`);
-  return { fileName, subjects: subject, document: predicate as Readonly<Record<string, unknown>> };
+  return { fileName, subjects: subject, document: predicate };
+}
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

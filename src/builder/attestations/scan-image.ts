@@ -6,6 +6,7 @@
 import { hostPlatform, isTsbuildError, type SourceLocation, TsbuildError } from '../../core/index.ts';
 import { digestOf, formatPlatform, scratchConfig } from '../../image/index.ts';
 import type { ParsedDockerfile } from '../dockerfile/index.ts';
+import { fetchMissing } from '../fetch-missing.ts';
 import {
   defaultPath,
   type Plan,
@@ -52,14 +53,12 @@ export interface ScanFacts {
 export async function scanImage(facts: ScanFacts): Promise<readonly Attestation[]> {
   const { wanted, plan, results, environment, prefix, signal } = facts;
   const chain = results.get(plan.stages.at(-1)?.id ?? 0)?.chain ?? [];
-  const { store, baseImages, request } = environment;
+  const { store, request } = environment;
   // Its layers go nowhere.
   const alone = { ...environment, request: { ...request, exports: [], cacheTo: [] } };
   const scanned = await naming(wanted, () => solvePlan(scanPlan(facts, chain), alone, prefix, signal));
   const steps = scanned.get(0)?.steps ?? [];
-  const ensure: SolveEnvironment['baseImages']['fetch'] = async (layer, inner) => {
-    if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
-  };
+  const ensure = fetchMissing(environment);
   const written = await store.tree(
     steps.map(({ layer }) => layer),
     { ensure, signal },

@@ -17,6 +17,7 @@ import {
   writeOutputFile,
 } from '../../layers/index.ts';
 import type { Attestation } from '../attestations/statements.ts';
+import { fetchMissing } from '../fetch-missing.ts';
 import type { BuildPorts, BuildRequest, BuiltImage, ExportRequest } from '../types.ts';
 import { annotationsFor, annotationsMember } from './annotations.ts';
 import { publishImage } from './publish.ts';
@@ -211,12 +212,10 @@ async function openTree(
   { attestations, request }: FinishedBuild,
   image: FinishedBuild['images'][number],
   { attestationPrefix }: ExportRequest,
-  { store, baseImages, signal }: BuildPorts,
+  ports: BuildPorts,
 ): Promise<Tree> {
-  const ensure = async (layer: LayerRef, inner: AbortSignal) => {
-    if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
-  };
-  const tree = await store.tree(image.chain, { ensure, signal });
+  const { store, signal } = ports;
+  const tree = await store.tree(image.chain, { ensure: fetchMissing(ports), signal });
   const said = attestations?.get(image);
   if (!said) return tree;
   const { attestedTree } = await import('../attestations/attested-tree.ts');

@@ -14,8 +14,8 @@ import {
   throwIfAborted,
 } from '../../core/index.ts';
 import { chainIdOf } from '../../image/index.ts';
-import type { LayerRef } from '../../layers/index.ts';
 import { type CachedStep, stepKey } from '../cache/index.ts';
+import { fetchMissing } from '../fetch-missing.ts';
 import {
   imageStages,
   type Operation,
@@ -48,7 +48,7 @@ export async function solvePlan(
   prefix: string,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<number, StageResult>> {
-  const { request, store, baseImages } = environment;
+  const { request, store } = environment;
   const limiter = new Limiter(request.parallelism ?? Math.max(2, availableParallelism()));
   const stages = new Map<number, Promise<StageResult>>();
   const results = new Map<number, StageResult>();
@@ -56,9 +56,7 @@ export async function solvePlan(
   const opened = new Map<string, Promise<OpenedSource>>();
   const inImage = imageStages(plan.stages);
 
-  const ensure = async (layer: LayerRef, inner: AbortSignal): Promise<void> => {
-    if (!store.hasBlob(layer.blob.digest)) await baseImages.fetch(layer, inner);
-  };
+  const ensure = fetchMissing(environment);
 
   const noted = new Set<string>();
   const onNote = (message: string): void => {

@@ -3,18 +3,15 @@
  * Invariants: a name that leads outside is not found; only regular files are read; sizes are those of the files
  * themselves, never what a document claims.
  */
-import { closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { systemErrorCode, throwIfAborted } from '../../core/index.ts';
+import { readAt } from '../store/read-at.ts';
 import { archiveInvalid } from './archive-errors.ts';
 import { memberName, scanTar } from './scan-tar.ts';
 
 const chunkSize = 512 * 1024;
-/** Bytes. A piece up to this size is read in place: the way through libuv's threads takes longer than it does. */
-const smallRead = 64 * 1024;
-const readAside = promisify(read);
 
 export interface ArchiveFiles extends AsyncDisposable {
   /** As the user named it. */
@@ -103,13 +100,10 @@ async function* readRange(
   for (let done = 0; done < length; ) {
     throwIfAborted(signal);
     const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, length - done));
-    const bytesRead =
-      buffer.length <= smallRead
-        ? readSync(file, buffer, 0, buffer.length, start + done)
-        : (await readAside(file, buffer, 0, buffer.length, start + done)).bytesRead;
-    if (bytesRead === 0) return;
-    done += bytesRead;
-    yield buffer.subarray(0, bytesRead);
+    const piece = await readAt(file, buffer, start + done);
+    if (piece.length === 0) return;
+    done += piece.length;
+    yield piece;
   }
 }
 

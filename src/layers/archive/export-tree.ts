@@ -2,7 +2,6 @@
  * Writes a file system tree out of the store: as a tar (`-o type=tar`) or into a folder (`-o type=local`).
  * Invariant: whatever the tree and the folder hold, nothing outside the folder is touched (export-folder.ts).
  */
-
 import type { BytePath } from '../../core/index.ts';
 import { entryAt } from '../tree/entry-at.ts';
 import type { EntryContent, LayerEntry, Tree, TreeEntry } from '../types.ts';

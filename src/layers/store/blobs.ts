@@ -3,8 +3,7 @@
  * Invariant: bytes reach a final name only after their digest was computed over all of them and they were synced; bytes
  * that are read are verified, and a file that fails is dropped so that the blob is fetched or built again.
  */
-import { closeSync, constants, fstatSync, openSync, read, readSync, statSync, unlinkSync } from 'node:fs';
-import { promisify } from 'node:util';
+import { closeSync, constants, fstatSync, openSync, statSync, unlinkSync } from 'node:fs';
 import { isTsbuildError, systemErrorCode, throwIfAborted } from '../../core/index.ts';
 import {
   createDigestHasher,
@@ -19,6 +18,7 @@ import { blobDamaged, blobMismatch, blobMissing, sizeMismatch, storeFailure } fr
 import { blobPathIn, type Layout } from './layout.ts';
 import type { PendingBlobs } from './pending-blobs.ts';
 import type { Presence } from './presence.ts';
+import { readAt } from './read-at.ts';
 import type { UsageMarks } from './usage-marks.ts';
 import { writeChunks } from './write-chunks.ts';
 
@@ -26,9 +26,6 @@ import { writeChunks } from './write-chunks.ts';
 const chunkSize = 512 * 1024;
 /** Reading a blob up to this size shows beside nothing: its presence alone is not believed. Bytes. */
 const smallBlob = 1024 * 1024;
-/** A piece up to this size is read in place: the way through libuv's threads costs more than its bytes. */
-const smallRead = 64 * 1024;
-const readAside = promisify(read);
 
 export interface BlobsParts {
   readonly layout: Layout;
@@ -43,6 +40,9 @@ interface ReadOptions {
   /** Reused: a piece is what it is until the next one is asked for. */
   readonly memory: 'kept' | 'reused';
 }
+
+/** For whoever asks no more than whether the bytes are sound. */
+const verifying: ReadOptions = { isVerified: false, memory: 'reused' };
 
 export class Blobs {
   readonly #parts: BlobsParts;
@@ -217,10 +217,7 @@ export class Blobs {
   async *#pieces(
     digest: Digest,
     signal: AbortSignal,
-    {
-      isVerified = false,
-      memory = 'reused',
-    }: { readonly isVerified?: boolean; readonly memory?: 'kept' | 'reused' } = {},
+    { isVerified, memory }: ReadOptions = verifying,
   ): AsyncGenerator<Uint8Array> {
     const path = this.path(digest);
     const file = openForReading(path, digest);
@@ -317,11 +314,7 @@ function openForReading(path: string, digest: Digest): number {
 /** The next bytes of a file, none at its end. */
 async function readPiece(file: number, position: number, buffer: Buffer, path: string): Promise<Buffer> {
   try {
-    const read =
-      buffer.length <= smallRead
-        ? readSync(file, buffer, 0, buffer.length, position)
-        : (await readAside(file, buffer, 0, buffer.length, position)).bytesRead;
-    return buffer.subarray(0, read);
+    return await readAt(file, buffer, position);
   } catch (error) {
     throw storeFailure(error, `cannot read ${path}`);
   }
